@@ -1,0 +1,302 @@
+"""Verbs over the whole library.
+
+Results go to stdout (`--json` for machines), progress to stderr; exit 0 done, 1 failed, 2 misused, 130 stopped.
+"""
+
+import csv
+import io
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="topfive",
+    help="The whole ImageNet Challenge on your own images: train, judge and rank every era's classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="`digits`, or a folder; its layout is detected and said.")]
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, or the run folder that holds one.")]
+
+
+def main() -> None:
+    """Run the command line: errors become one sentence on stderr and an exit code."""
+    from topfive.errors import TopfiveError
+
+    # Two threads that spin while they wait lose up to ten times their speed to one busy neighbour; sleeping costs little.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("topfive").setLevel(logging.INFO)
+    try:
+        app()
+    except TopfiveError as error:
+        print(f"topfive: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("topfive: stopped; call the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+@app.callback()
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """The whole ImageNet Challenge on your own images: train, judge and rank every era's classifier."""
+    if version:
+        import topfive
+
+        print(topfive.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def contest(
+    data: Data,
+    entries: Annotated[
+        str, typer.Option(help="Entries and model files, separated by commas; all that suit DATA.")
+    ] = "",
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="For everything together.", show_default="10")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Repeat the contest of this plan.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write.", show_default="runs/NAME")] = None,
+    max_mb: Annotated[float | None, typer.Option(min=0, help="Recommend only models of at most so many MB.")] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, help="Recommend only models of at most so many ms an image.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train, judge and rank every era's classifier on DATA. Example: topfive contest digits --minutes 3"""
+    from topfive.leaderboard.contest import contest as hold
+
+    names = [name.strip() for name in entries.split(",") if name.strip()]
+    board = hold(data, names, minutes, plan, out, max_mb, max_ms)
+    folder = out or Path("runs") / board["name"]
+    if as_json:
+        _print_json(board)
+    else:
+        from rich.console import Console
+
+        from topfive.leaderboard.terminal import table
+
+        Console(width=max(100, Console().width)).print(table(board))
+        picked = board["pick"]
+        print(
+            f"pick: {picked['entry']}, {picked['why']}\n  {picked['command']}"
+            if picked
+            else "pick: no entry is within the limits"
+        )
+        print(f"report: {folder / 'report.html'}")
+    if any(row["status"] == "failed" for row in board["entries"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An entry; `topfive list` names them.")],
+    data: Data,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's variant or name, or a TOML file.", show_default="small")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(min=0, help="Stretch the recipe to so many epochs.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME-on-DATA")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Decoding threads.", show_default="one a core")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only measure and forecast.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train NAME on DATA by its recipe into a run folder. Example: topfive train lenet5 digits --out runs/lenet5"""
+    from topfive.data import open_data
+    from topfive.training.run import fit_recipe, try_out
+    from topfive.training.run import train as fit
+
+    images = open_data(data)
+    logging.getLogger("topfive").info("%s: %s", images.name, images.layout)
+    fitted, changes = fit_recipe(name, images, recipe, dict(_pair(text) for text in settings or []))
+    if epochs:
+        fitted = fitted.with_epochs(epochs)
+    for change in changes:
+        logging.getLogger("topfive").info("%s", change)
+    if dry_run:
+        if fitted.epochs is None:
+            _show({"entry": name, "stages": [stage.kind for stage in fitted.stage]}, as_json)
+            return
+        choice, seconds, steps, trials = try_out(name, images, fitted)
+        forecast = {"entry": name, "steps": steps, "choice": str(choice), "seconds_per_step": seconds, "forecast_minutes": seconds * steps / 60,
+                    "tried": {str(trial.choice): trial.images_per_second for trial in trials}}  # fmt: skip
+        _show(forecast, as_json)
+        return
+    folder = out or Path("runs") / f"{name}-on-{images.name}"
+    run = fit(name, images, folder, recipe=fitted, resume=resume, workers=workers)
+    _show(
+        {
+            "entry": name,
+            "run": str(run.folder),
+            "minutes": run.seconds / 60,
+            "skipped": [image.id for image in run.broken],
+        },
+        as_json,
+    )
+    print(f"topfive: judge it by: topfive evaluate {run.folder} {data}", file=sys.stderr)
+
+
+@app.command()
+def evaluate(
+    model: ModelPath,
+    data: Data,
+    split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else val")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Keep the scores file here.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
+    from topfive.data import open_data
+    from topfive.evaluation import evaluate as judge
+
+    report = judge(model, open_data(data), split, scores)
+    if as_json:
+        _print_json(report.document)
+    else:
+        print(report.to_text())
+
+
+@app.command()
+def predict(
+    model: ModelPath,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")],
+    top: Annotated[int, typer.Option(min=1, help="How many names an image.")] = 5,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a line an image and guess as CSV.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
+    from topfive.data.decode import IMAGE_ENDINGS
+    from topfive.errors import BadFile
+    from topfive.models import load
+
+    loaded = load(model)
+    paths = [path for given in images for path in _pictures(given, IMAGE_ENDINGS)]
+    rows: list[dict[str, Any]] = []
+    failed = 0
+    if as_csv:
+        print(_csv_line("image", "place", "key", "name", "probability"))
+    for path in paths:
+        try:
+            [guesses] = loaded.predict([path], top)
+        except BadFile as error:  # the others are still answered
+            print(f"topfive: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if as_csv:
+            for place, guess in enumerate(guesses, 1):
+                print(_csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
+        elif as_json:
+            rows.append({"image": str(path), "guesses": [vars(guess) for guess in guesses]})
+        else:
+            print(path)
+            for guess in guesses:
+                print(
+                    f"  {100 * guess.probability:5.1f} %  {guess.name}"
+                    + (f" ({guess.key})" if guess.key != guess.name else "")
+                )
+    if as_json:
+        _print_json(rows)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_(as_json: Json = False) -> None:
+    """The entries of the lineage, oldest idea first. Example: topfive list"""
+    from topfive.models.zoo import ZOO
+
+    rows = [
+        {"name": name, "family": card.family, "year": card.year, "input": f"3x{card.image}x{card.image}", "params": card.params,
+         "macs": card.macs, "published": card.published, "source": card.source}
+        for name, card in ZOO.items()
+    ]  # fmt: skip
+    if as_json:
+        _print_json(rows)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for column, side in (
+        ("name", "left"),
+        ("family", "left"),
+        ("year", "right"),
+        ("input", "right"),
+        ("params", "right"),
+        ("MACs", "right"),
+    ):
+        shown.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    shown.add_column("published")
+    for row in rows:
+        shown.add_row(row["name"], row["family"], str(row["year"]), row["input"], _grouped(row["params"]), _grouped(row["macs"]), row["published"] or "")  # fmt: skip
+    Console(width=max(130, Console().width)).print(shown)
+
+
+@app.command()
+def show(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME [NAME]", help="An entry, a recipe, or two recipes to compare.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """The layers of an entry, a recipe, or how two recipes differ. Example: topfive show alexnet"""
+    from topfive.cli.show import show as describe
+
+    print(describe(names, as_json))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    from topfive.errors import Misused
+
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise Misused(f"--set {text}: expected KEY=VALUE, such as stage.0.epochs=5")
+    return key.strip(), value.strip()
+
+
+def _pictures(path: Path, endings: Any) -> list[Path]:
+    from topfive.errors import BadFile
+
+    if not path.exists():
+        raise BadFile(f"{path}: no such file or folder; give images or folders of images")
+    if not path.is_dir():
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    if not found:
+        raise BadFile(f"{path}: holds no images; give images or folders of images")
+    return found
+
+
+def _csv_line(*cells: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+def _show(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(document)
+        return
+    for key, value in document.items():
+        print(f"{key.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
+
+
+def _grouped(count: int | None) -> str:
+    return "" if count is None else f"{count:,}"

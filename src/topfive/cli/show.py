@@ -1,0 +1,91 @@
+"""What `topfive show` prints: the layers of an entry, a recipe, or how two recipes differ."""
+
+import io
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from topfive.errors import Misused, UnknownName, nearest
+from topfive.models.count import count, total
+from topfive.models.zoo import ZOO
+from topfive.recipes.recipe import compare, open_recipe, published
+
+
+def show(names: list[str], as_json: bool) -> str:
+    """The text, or the JSON, for one entry or recipe or for two recipes; UnknownName lists what there is."""
+    known = [*ZOO, *published()]
+    for name in names:
+        if name not in known and not name.endswith(".toml"):
+            raise UnknownName(
+                f"there is no entry or recipe named {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            )
+    if len(names) > 2 or (len(names) == 2 and any(name in ZOO for name in names)):
+        raise Misused(f"show: expected one entry, one recipe or two recipes, got {' '.join(names)}")
+    if len(names) == 2:
+        return _two_recipes(*names, as_json)
+    return _entry(names[0], as_json) if names[0] in ZOO else _recipe(names[0], as_json)
+
+
+def _entry(name: str, as_json: bool) -> str:
+    card, rows = ZOO[name], count(name)
+    whole = total(rows)
+    recipes = [recipe for recipe in published() if recipe.split(".")[0] == name]
+    document: dict[str, Any] = {
+        "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
+        "input": f"3x{card.image}x{card.image}", "classes": card.classes, "published": card.published, "small_form": card.small,
+        "recipes": recipes, "params": whole.params, "macs": whole.macs, "paper_params": card.params, "paper_macs": card.macs,
+        "layers": [{**vars(row), "params": row.params} for row in rows],
+    }  # fmt: skip
+    if as_json:
+        return json.dumps(document, indent=1, ensure_ascii=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for column in ("op", "output", "kernel", "stride", "params", "MACs"):
+        table.add_column(column, justify="left" if column == "op" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(row.name, row.op, "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride), _count(row.params), _count(row.macs))  # fmt: skip
+    table.add_row("total", "", "", "", "", f"{whole.params:,}", f"{whole.macs:,}")
+    head = [
+        f"{name} ({card.year}), {card.source}",
+        card.note,
+        f"input 3 x {card.image} x {card.image}, {card.classes} classes",
+    ]
+    if card.published:
+        head.append(f"published: {card.published}")
+    if card.small:
+        head.append(f"its form for small images: {card.small}")
+    head.append(f"recipes: {', '.join(recipes) or 'none'}")
+    return "\n".join([line for line in head if line]) + "\n" + _text(table)
+
+
+def _recipe(name: str, as_json: bool) -> str:
+    recipe = open_recipe(name)
+    return json.dumps(recipe.model_dump(mode="json"), indent=1, ensure_ascii=False) if as_json else recipe.to_toml()
+
+
+def _two_recipes(a: str, b: str, as_json: bool) -> str:
+    rows = compare(open_recipe(a), open_recipe(b))
+    if as_json:
+        return json.dumps([{"key": key, a: left, b: right} for key, left, right in rows], indent=1, ensure_ascii=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("key", a, b):
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*row)
+    return _text(table)
+
+
+def _text(table: Table) -> str:
+    target = io.StringIO()
+    Console(file=target, width=110).print(table)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
+
+
+def _side(side: int | None) -> str:
+    return "" if side is None else str(side)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""

@@ -1,0 +1,94 @@
+"""Geometry: the half of preprocessing that a model file states as JSON and a crop protocol varies (law 3).
+
+Resize the shorter side to `resize_short`, cut the central square of side `crop`. Rounding is the Challenge's, as its
+144-crop tables have it: the longer side is rounded to the nearest pixel, an odd margin leaves the extra pixel right and
+below.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from topfive.errors import BadFile
+
+Pixels = NDArray[np.uint8]
+INTERPOLATION = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+WIDEST = 4  # an image wider than this times its height is cut to its middle before it is resized, to bound memory
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """resize_short, crop: px. interpolation: `bilinear`, `bicubic` or `area`, each with antialiasing."""
+
+    resize_short: int
+    crop: int
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= self.resize_short or self.interpolation not in INTERPOLATION:
+            raise BadFile(
+                f"geometry: expected 0 < crop <= resize_short and interpolation one of {', '.join(INTERPOLATION)}, got {self}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form kept in a model file."""
+        return asdict(self)
+
+    def apply(self, image: Pixels) -> Pixels:
+        """(H, W, C) uint8 -> (crop, crop, C) uint8, the central crop."""
+        return center(self.resize(image), self.crop)
+
+    def resize(self, image: Pixels) -> Pixels:
+        """(H, W, C) uint8 -> the same with its shorter side at `resize_short` px."""
+        return resize_short(image, self.resize_short, self.interpolation)
+
+
+def to_pixels(image: Tensor) -> Pixels:
+    """uint8 tensor (C, H, W) -> array (H, W, C), a view."""
+    return image.permute(1, 2, 0).numpy()
+
+
+def to_images(pixels: Pixels | Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 (N, H, W, 1 or 3) -> float32 RGB (N, 3, H, W) in [0, 1], stored channels last."""
+    batch = torch.as_tensor(pixels).to(device).permute(0, 3, 1, 2)
+    images = batch.to(torch.float32) / 255
+    return images if images.shape[1] == 3 else images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def center(image: Pixels, side: int) -> Pixels:
+    """The central square of `side` px of an (H, W, C) image, a view."""
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[top : top + side, left : left + side]
+
+
+def resize_short(image: Pixels, short: int, interpolation: str = "bilinear") -> Pixels:
+    """Resize an (H, W, C) image so that its shorter side is `short` px; unchanged when it is so already."""
+    height, width = image.shape[:2]
+    if min(height, width) == short and max(height, width) <= WIDEST * short:
+        return image
+    reach = WIDEST * min(height, width)
+    if max(height, width) > reach:
+        top, left = max(0, height - reach) // 2, max(0, width - reach) // 2
+        image = image[top : top + reach, left : left + reach]
+        height, width = image.shape[:2]
+    ratio = short / min(height, width)
+    return resize_box(image, (0, 0, width, height), (round(height * ratio), round(width * ratio)), interpolation)
+
+
+def resize_box(
+    image: Pixels, box: tuple[float, float, float, float], size: tuple[int, int], interpolation: str = "bilinear"
+) -> Pixels:
+    """Cut `box` (left, top, right, bottom, px, fractions allowed) out of an (H, W, C) image, resized to (height, width)."""
+    squeezed = image[..., 0] if image.shape[-1] == 1 else image
+    picture = Image.fromarray(np.ascontiguousarray(squeezed))
+    resized = np.asarray(picture.resize((size[1], size[0]), INTERPOLATION[interpolation], box=box))
+    return resized.reshape(*size, image.shape[-1])

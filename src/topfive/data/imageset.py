@@ -1,0 +1,107 @@
+"""The image set: images with labels by class key, in splits, decoded lazily or held in memory."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from topfive.data.decode import decode
+from topfive.errors import Misused, look_up
+
+
+@dataclass(frozen=True)
+class ClassLabel:
+    """A class: `key` is unique (a wnid or folder path), `name` is for people (two ILSVRC classes are both "crane")."""
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An image that cannot be decoded, and the sentence that says why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images and labels of one split, either held in memory (`pixels`) or on disk (`paths`), never both.
+
+    ids: one stable name an image, its relative path or `file#index`. labels: (N,) int64 indices into the set's classes.
+    pixels: uint8 (N, 1 or 3, H, W).
+    """
+
+    ids: tuple[str, ...]
+    labels: Tensor
+    pixels: Tensor | None = None
+    paths: tuple[Path, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Hold our own readers to the contract."""
+        assert (self.pixels is None) != (self.paths is None)
+        images = len(self.pixels) if self.pixels is not None else len(self.paths or ())
+        assert images == len(self.ids) == len(self.labels)
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self.ids)
+
+    def image(self, index: int) -> Tensor:
+        """Image `index` as uint8 (1 or 3, H, W), upright, by the colour rule of `decode`; BadFile if it is broken."""
+        if self.pixels is not None:
+            return self.pixels[index]
+        assert self.paths is not None
+        return decode(self.paths[index])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A named set of labelled images.
+
+    layout: one sentence that says how the folder was read. mirror: whether a mirrored image keeps its class (not so
+    for characters). notes: what a user should know about the reading (files passed over, classes moved).
+    """
+
+    name: str
+    layout: str
+    classes: tuple[ClassLabel, ...]
+    splits: dict[str, Split]
+    mirror: bool = True
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str) -> Split:
+        """The split of that name; UnknownName lists those that exist."""
+        return look_up(name, self.splits, kind=f"split of {self.name}")
+
+    @property
+    def judged(self) -> str:
+        """The split that figures are reported on: `test` where there is one, else `val`."""
+        for name in ("test", "val"):
+            if name in self.splits:
+                return name
+        raise Misused(f"{self.name}: has no test or val split to be judged on; it holds {', '.join(self.splits)}")
+
+    @cached_property
+    def manifest(self) -> str:
+        """SHA-256 over class keys and, split by split, every image id with its label (not over the pixels)."""
+        digest = hashlib.sha256()
+        for label in self.classes:
+            digest.update(f"class\t{label.key}\n".encode())
+        for name, split in sorted(self.splits.items()):
+            for id_, index in zip(split.ids, split.labels.tolist(), strict=True):
+                digest.update(f"{name}\t{id_}\t{index}\n".encode())
+        return digest.hexdigest()
+
+
+def subset(split: Split, rows: list[int]) -> Split:
+    """The images of a split at these positions."""
+    return Split(
+        ids=tuple(split.ids[row] for row in rows),
+        labels=split.labels[rows],
+        pixels=None if split.pixels is None else split.pixels[rows],
+        paths=None if split.paths is None else tuple(split.paths[row] for row in rows),
+    )

@@ -1,0 +1,110 @@
+"""From scores to the Challenge's figures: top-1 and top-5 error with intervals, N of N, per class, confusion."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from topfive.data.imageset import ImageSet
+from topfive.evaluation.intervals import wilson
+from topfive.evaluation.scores import Scores, score
+from topfive.metrics import confusion, label_ranks, per_class_error
+from topfive.models.modelfile import Model, load
+
+
+@dataclass(frozen=True)
+class Report:
+    """`document` is the truth (the content of report.json); text is a view of it."""
+
+    document: dict[str, Any]
+
+    @property
+    def top1_error(self) -> float:
+        """Fraction in [0, 1]."""
+        return float(self.document["top1_error"])
+
+    def to_text(self) -> str:
+        """A few lines for a terminal."""
+        figures = self.document
+        lines = [
+            f"{figures['entry']} on {figures['split']}: evaluated {figures['evaluated']} of {figures['of']} images, 1 crop",
+            f"  top-1 error {_percent(figures['top1_error'], figures['top1_interval'])}",
+        ]
+        if figures["top5_error"] is None:
+            lines.append(f"  top-5 error not defined for {len(figures['classes'])} classes")
+        else:
+            lines.append(f"  top-5 error {_percent(figures['top5_error'], figures['top5_interval'])}")
+        if figures["smaller_k"]:
+            smaller = figures["smaller_k"]
+            lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
+        worst = sorted(
+            ((error, label["name"]) for error, label in zip(figures["per_class_error"], figures["classes"], strict=True)
+             if error is not None), reverse=True
+        )[:5]  # fmt: skip
+        lines.append("  worst classes: " + ", ".join(f"{name} {100 * error:.1f} %" for error, name in worst))
+        lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
+        return "\n".join(lines)
+
+
+def _percent(rate: float, interval: tuple[float, float]) -> str:
+    return f"{100 * rate:.2f} % (95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
+
+
+def judge(scores: Scores) -> Report:
+    """Every figure of one model on one split, from its scores.
+
+    Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
+    An image that could not be decoded counts as an error.
+    """
+    averaged, classes = scores.averaged, len(scores.classes)
+    label_rank = label_ranks(averaged, scores.labels)
+    images = len(scores.labels)
+
+    def error(k: int) -> tuple[float, tuple[float, float]]:
+        wrong = int((label_rank >= k).sum())
+        return wrong / images, wilson(wrong, images)
+
+    top1, top1_interval = error(1)
+    top5, top5_interval = error(5) if classes > 5 else (None, None)
+    smaller = None
+    if 2 < classes <= 5:
+        smaller = dict(zip(("k", "error", "interval"), (classes - 1, *error(classes - 1)), strict=True))
+    by_class = per_class_error(label_rank, scores.labels, classes)
+    return Report(
+        {
+            "entry": scores.entry,
+            "split": scores.split,
+            "evaluated": images,
+            "of": images,
+            "crops": scores.scores.shape[1],
+            "top1_error": top1,
+            "top1_interval": top1_interval,
+            "top5_error": top5,
+            "top5_interval": top5_interval,
+            "smaller_k": smaller,
+            "classes": [vars(label) for label in scores.classes],
+            "per_class_error": [None if value != value else value for value in by_class.tolist()],
+            "confusion": confusion(averaged, scores.labels).tolist(),
+            "broken": [vars(image) for image in scores.broken],
+            "model": scores.model,
+            "data": scores.data,
+        }
+    )
+
+
+def evaluate(model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None) -> Report:
+    """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
+
+    out: where to keep the scores file, from which the report can be computed again. Raises BadData when classes differ.
+    """
+    model = model if isinstance(model, Model) else load(model)
+    scores = score(model, data, split)
+    if out is not None:
+        scores.save(out)
+    return judge(scores)
+
+
+def right_answers(scores: Scores) -> torch.Tensor:
+    """Which images were answered right at top 1, (N,) bool."""
+    return label_ranks(scores.averaged, scores.labels) == 0

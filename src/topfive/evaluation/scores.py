@@ -1,0 +1,115 @@
+"""Scores files: what a model answered on every image of a split, from which every figure is computed again in seconds."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from topfive.data.imageset import Broken, ClassLabel, ImageSet
+from topfive.data.loader import central_crops
+from topfive.errors import BadFile
+from topfive.files import write_whole
+from topfive.models.modelfile import Model
+
+log = logging.getLogger("topfive")
+
+HEADER = "topfive"
+SAY_EVERY = 10.0  # seconds between lines of progress
+
+
+@dataclass(frozen=True)
+class Scores:
+    """scores: float32 (N, crops, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
+
+    kind: what the scores are, `logits` or `margins`. model, data: SHA-256 of the model file and of the data's manifest.
+    """
+
+    entry: str
+    split: str
+    scores: Tensor
+    labels: Tensor
+    ids: tuple[str, ...]
+    classes: tuple[ClassLabel, ...]
+    kind: str
+    broken: tuple[Broken, ...] = ()
+    model: str = ""
+    data: str = ""
+
+    @property
+    def averaged(self) -> Tensor:
+        """The scores averaged over the crops, (N, classes)."""
+        return self.scores.mean(1)
+
+    def save(self, path: Path) -> Path:
+        """Write the scores file, whole or not at all."""
+        document = {
+            "format": 1, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
+            "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
+            "model": self.model, "data": self.data, "crops": self.scores.shape[1],
+        }  # fmt: skip
+        tensors = {"scores": self.scores.contiguous(), "labels": self.labels.contiguous()}
+
+        def write(aside: Path) -> None:
+            try:
+                save_file(tensors, aside, metadata={HEADER: json.dumps(document, ensure_ascii=False)})
+            except SafetensorError as error:  # what it raises for a full disk
+                raise OSError(str(error)) from error
+
+        return write_whole(path, write)
+
+
+def load_scores(path: Path) -> Scores:
+    """The scores in a scores file; BadFile when it is missing, cut short or of another kind."""
+    try:
+        with safe_open(path, framework="pt") as archive:
+            document: dict[str, Any] = json.loads(archive.metadata()[HEADER])
+            scores, labels = archive.get_tensor("scores"), archive.get_tensor("labels")
+        return Scores(
+            entry=document["entry"],
+            split=document["split"],
+            scores=scores,
+            labels=labels,
+            ids=tuple(document["ids"]),
+            classes=tuple(ClassLabel(**label) for label in document["classes"]),
+            kind=document["kind"],
+            broken=tuple(Broken(**image) for image in document["broken"]),
+            model=document["model"],
+            data=document["data"],
+        )
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
+
+
+def score(model: Model, data: ImageSet, split: str | None = None, batch_size: int = 250, workers: int = 2) -> Scores:
+    """What `model` answers on every image of a split, each exactly once, in the split's order.
+
+    split: the judged one when left out. Raises BadData when the classes of the two are not the same.
+    """
+    split = split or data.judged
+    images = data.split(split)
+    columns = model.align(data)
+    answers = torch.full((len(images), 1, len(model.classes)), torch.nan)
+    broken: list[Broken] = []
+    device = next(model.classifier.buffers()).device
+    model.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    started = said_at = time.perf_counter()
+    for batch, bad in central_crops(images, model.geometry, batch_size, workers, device):
+        if batch.rows:
+            answers[batch.rows, 0] = model.scores(batch.images).cpu()
+        broken += bad
+        now = time.perf_counter()
+        if now - said_at > SAY_EVERY and batch.rows:
+            said_at, done = now, batch.rows[-1] + 1
+            log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
+                     (now - started) / done * (len(images) - done))  # fmt: skip
+    return Scores(
+        model.entry, split, answers, columns[images.labels], images.ids, model.classes, model.card.scores, tuple(broken),
+        model.sha256, data.manifest,
+    )  # fmt: skip

@@ -1,0 +1,59 @@
+"""Writing files whole or not at all (law 9), and reading the JSON that we wrote.
+
+A file is written beside its place, flushed to the disk and renamed: a kill, a power cut or a full disk leaves the last
+good file as it was.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from topfive.errors import BadFile
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a temporary file beside `path`, then rename it into place.
+
+    Raises BadFile when the disk is full or the folder cannot be written; `path` then holds what it held before.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(aside)
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError as error:
+        raise BadFile(
+            f"{path}: could not be written ({error.strerror or error}); free some space or choose another --out; what was there before is untouched"
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write `content` to `path`, whole or not at all."""
+    return write_whole(path, lambda aside: aside.write_bytes(content))
+
+
+def write_text(path: Path, content: str) -> Path:
+    """Write `content` to `path` as UTF-8, whole or not at all."""
+    return write_bytes(path, content.encode())
+
+
+def write_json(path: Path, document: Any) -> Path:
+    """Write `document` to `path` as indented JSON, whole or not at all; NaN is refused."""
+    return write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON document in `path`; BadFile when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadFile(f"{path}: could not be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise BadFile(f"{path}: is not valid JSON ({error}); delete it or restore it from a copy") from error

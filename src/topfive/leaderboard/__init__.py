@@ -1,0 +1,1 @@
+"""Many entries on one image set: the contest, its plan and its page."""

@@ -1,0 +1,227 @@
+"""The leaderboard: what `leaderboard.json` holds, computed from the entries' scores, and its CSV."""
+
+import base64
+import csv
+import io
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+import topfive
+from topfive.data.geometry import to_pixels
+from topfive.data.imageset import ImageSet
+from topfive.evaluation.intervals import compare_all, ranks
+from topfive.evaluation.report import judge, right_answers
+from topfive.evaluation.scores import Scores
+from topfive.models.count import count_layers, total
+from topfive.models.modelfile import Model
+from topfive.recipes.recipe import Recipe
+
+FORMAT = 1
+HARDEST = 24  # images shown
+THUMBNAIL = 96  # px
+COLUMNS = (
+    "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high", "evaluated", "of",
+    "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs", "recipe_epochs", "recipe", "reason",
+)  # fmt: skip
+
+
+@dataclass
+class Result:
+    """One entry after its turn: a model with its scores, or the sentence that says why there is none."""
+
+    name: str
+    entry: str
+    file: Path | None = None
+    model: Model | None = None
+    scores: Scores | None = None
+    reason: str = ""
+    judged_as_it_is: bool = False
+    train_seconds: float | None = None
+    ms_per_image: float | None = None
+    epochs: float | None = None
+    recipe_epochs: float | None = None
+    recipe: Recipe | None = None
+    changes: list[str] = field(default_factory=list)
+    choice: str = ""
+    curve: list[dict[str, Any]] = field(default_factory=list)
+
+
+def milliseconds_an_image(model: Model) -> float:
+    """Median time of one image alone through the classifier, float32, on this machine's CPU, in ms."""
+    image = torch.rand(1, 3, model.geometry.crop, model.geometry.crop)
+    times: list[float] = []
+    until = time.perf_counter() + 0.5
+    while len(times) < 5 or (time.perf_counter() < until and len(times) < 100):
+        started = time.perf_counter()
+        model.scores(image)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times[2:])
+
+
+def build_board(
+    data: ImageSet, results: list[Result], broken: list[dict[str, str]], minutes: float, spent: float, out: Path,
+    max_mb: float | None, max_ms: float | None,
+) -> dict[str, Any]:  # fmt: skip
+    """The content of leaderboard.json. spent: seconds. broken: images of all splits that could not be decoded."""
+    scored = {result.name: result.scores for result in results if result.scores is not None}
+    comparisons = compare_all({name: right_answers(scores) for name, scores in scored.items()})
+    rank = ranks(list(scored), comparisons)
+    entries = [_row(result, rank.get(result.name), out) for result in results]
+    entries.sort(key=lambda row: (row["rank"] is None, row["rank"], row["top1_error"]))
+    return {
+        "format": FORMAT,
+        "name": data.name,
+        "data": {
+            "name": data.name,
+            "layout": data.layout,
+            "classes": [vars(label) for label in data.classes],
+            "counts": {name: len(split) for name, split in data.splits.items()},
+            "judged": data.judged,
+            "notes": list(data.notes),
+            "broken": broken,
+            "manifest": data.manifest,
+        },
+        "budget": {"minutes": minutes, "spent_minutes": spent / 60},
+        "machine": machine(),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "seed": next((result.recipe.seed for result in results if result.recipe), 0),
+        "entries": entries,
+        "comparisons": [{**asdict(pair), "significant": pair.significant} for pair in comparisons],
+        "pick": pick(entries, out, max_mb, max_ms),
+        "hardest": hardest(data, scored),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures of time were measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0.0
+    return {
+        "processor": f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()})",
+        "cores": os.cpu_count() or 1,
+        "memory_gib": round(memory, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "topfive": topfive.__version__,
+    }
+
+
+def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
+    from topfive.models.zoo import ZOO
+
+    card = ZOO[result.entry]
+    row: dict[str, Any] = {
+        "entry": result.name, "year": card.year, "family": card.family, "depth": card.depth, "source": card.source,
+        "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done", "reason": result.reason,
+        "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None, "top5_interval": None, "top_k": None,
+        "evaluated": None, "of": None, "broken": None, "external_data": None, "train_minutes": None, "params": None, "macs": None,
+        "ms_per_image": result.ms_per_image, "file_mb": None, "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
+        "recipe": result.recipe.source if result.recipe else "", "changes": result.changes, "choice": result.choice,
+        "curve": result.curve, "per_class_error": [], "confusion": [], "model_file": None,
+    }  # fmt: skip
+    if result.model is None or result.scores is None or result.file is None:
+        return row
+    report = judge(result.scores).document
+    side = result.model.geometry.crop
+    counts = total(count_layers(result.model.classifier, (3, side, side)))
+    copied = (
+        "top1_error",
+        "top1_interval",
+        "top5_error",
+        "top5_interval",
+        "evaluated",
+        "of",
+        "per_class_error",
+        "confusion",
+    )
+    inside = result.file.is_relative_to(out)
+    return row | {key: report[key] for key in copied} | {
+        "top_k": 5 if report["top5_error"] is not None else (report["smaller_k"] or {"k": 1})["k"],
+        "broken": len(report["broken"]),
+        "external_data": result.model.external_data or (result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data),
+        "train_minutes": None if result.train_seconds is None else result.train_seconds / 60,
+        "params": counts.params,
+        "macs": counts.macs,
+        "file_mb": result.file.stat().st_size / 1e6,
+        "model_file": str(result.file.relative_to(out) if inside else result.file),
+    }  # fmt: skip
+
+
+def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms: float | None) -> dict[str, Any] | None:
+    """The entry to recommend: of those within the limits the one of lowest top-1 error; None when none is within them."""
+    fitting = [
+        row for row in entries
+        if row["top1_error"] is not None
+        and (max_mb is None or row["file_mb"] <= max_mb)
+        and (max_ms is None or row["ms_per_image"] <= max_ms)
+    ]  # fmt: skip
+    if not fitting:
+        return None
+    best = min(fitting, key=lambda row: (row["top1_error"], row["ms_per_image"]))
+    asked = [
+        f"at most {limit:g} {unit}" for limit, unit in ((max_mb, "MB"), (max_ms, "ms an image")) if limit is not None
+    ]
+    why = f"lowest top-1 error of the {len(fitting)} entries" + (f" within {' and '.join(asked)}" if asked else "")
+    return {
+        "entry": best["entry"],
+        "why": why,
+        "command": f"topfive predict {out / best['model_file']} photo.jpg",
+        "limits": {"max_mb": max_mb, "max_ms": max_ms},
+    }
+
+
+def hardest(data: ImageSet, scored: dict[str, Scores]) -> list[dict[str, Any]]:
+    """The images that most entries got wrong, with what each answered and a thumbnail; broken ones are left out."""
+    if not scored:
+        return []
+    misses = torch.stack([~right_answers(scores) for scores in scored.values()]).sum(0)
+    first = next(iter(scored.values()))
+    readable = first.averaged.isfinite().all(1)
+    order = torch.argsort(torch.where(readable, misses, -1), descending=True, stable=True)[:HARDEST].tolist()
+    split = data.split(data.judged)
+    return [
+        {
+            "id": first.ids[row],
+            "label": first.classes[int(first.labels[row])].key,
+            "missed_by": int(misses[row]),
+            "of": len(scored),
+            "answers": {
+                name: scores.classes[int(scores.averaged[row].argmax())].key for name, scores in scored.items()
+            },
+            "image": thumbnail(to_pixels(split.image(row))),
+        }
+        for row in order
+        if misses[row] > 0 and readable[row]
+    ]
+
+
+def thumbnail(pixels: Any) -> str:
+    """A small PNG of an (H, W, C) image as a data address for the page."""
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
+def to_csv(board: dict[str, Any]) -> str:
+    """The leaderboard as CSV, a row an entry, fractions as fractions."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in board["entries"]:
+        ends = {
+            f"{top}_{end}": row[f"{top}_interval"][side] if row[f"{top}_interval"] else None
+            for top in ("top1", "top5")
+            for side, end in enumerate(("low", "high"))
+        }
+        writer.writerow(row | ends)
+    return text.getvalue()

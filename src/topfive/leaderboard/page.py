@@ -1,0 +1,290 @@
+"""The report of a contest: one HTML page that needs no network, drawn from leaderboard.json alone.
+
+Charts are inline SVG whose text stays text. The page's own content policy forbids every request, so a class name or a
+path that came with somebody's data cannot make the reader's browser ask for anything.
+"""
+
+import io
+import math
+import re
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from html import escape
+from itertools import permutations
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+import matplotlib
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from topfive.leaderboard import plots, terminal
+from topfive.leaderboard.plots import Mark
+from topfive.leaderboard.terminal import Board, Entry, percent
+
+NARROW, WIDE = 5.5, 11.0  # inches, 72 units each: a phone or half a desktop page; the whole width of one
+HEAT_MAP_CLASSES, PAIRS, WORST_CLASSES = 30, 20, 40
+
+
+def render(board: Board) -> str:
+    """The page for the content of leaderboard.json, as one HTML document."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "percent": percent, "interval": terminal.interval, "magnitude": terminal.magnitude,
+        "figure": terminal.figure, "chance": terminal.chance, "listed": terminal.listed,
+    }  # fmt: skip
+    entries = terminal.ranked(board)
+    best = terminal.leader(board)
+    names = class_names(board)
+    return environment.get_template("report.html.jinja").render(
+        board=board,
+        data=board["data"],
+        entries=entries,
+        failed=terminal.failed(board),
+        best=best,
+        answer=terminal.answer(board),
+        evaluated=terminal.evaluated(entries) if entries else "",
+        top5={entry["entry"]: terminal.top5(entry, board) for entry in entries},
+        top5_undefined=terminal.top5_undefined(board),
+        rank_means=terminal.RANK_MEANS,
+        nothing=terminal.NOTHING,
+        external=any(entry["external_data"] for entry in entries),
+        letters=[*ascii_uppercase, *map(str, range(27, len(entries) + 1))],
+        verdicts=terminal.verdicts(board),
+        p_holm={
+            pair: compared["p_holm"]
+            for compared in board["comparisons"]
+            for pair in permutations((compared["a"], compared["b"]))
+        },
+        beside={
+            entry["entry"]: {
+                verdict: terminal.beside(board, entry["entry"], verdict)
+                for verdict in ("better", "not told apart", "worse")
+            }
+            for entry in entries
+        },
+        pairs=confused_pairs(best, names),
+        hardest=hardest(board, names),
+        started=started(board["started_at"]),
+        **charts(board, names),
+    )
+
+
+def class_names(board: Board) -> dict[str, str]:
+    """Class key -> the name to show; two classes of one name ("crane") are told apart by their keys."""
+    classes = board["data"]["classes"]
+    often = Counter(one["name"] for one in classes)
+    return {one["key"]: one["name"] if often[one["name"]] == 1 else f"{one['name']} ({one['key']})" for one in classes}
+
+
+def confused_pairs(best: Entry | None, names: dict[str, str]) -> list[dict[str, Any]]:
+    """The best entry's wrong answers, most frequent first: truth, answer, count, of how many of the true class."""
+    if best is None or not best["confusion"]:
+        return []
+    shown = list(names.values())
+    pairs = [
+        {"truth": shown[truth], "answer": shown[answer], "count": count, "of": sum(row)}
+        for truth, row in enumerate(best["confusion"])
+        for answer, count in enumerate(row)
+        if count and truth != answer
+    ]
+    pairs.sort(key=lambda pair: (-pair["count"], -pair["count"] / pair["of"]))
+    return pairs[: PAIRS if len(names) > HEAT_MAP_CLASSES else PAIRS // 2]
+
+
+def hardest(board: Board, names: dict[str, str]) -> list[dict[str, Any]]:
+    """The images that most entries got wrong, with names for keys; entries by rank, those of one answer together."""
+    order = [entry["entry"] for entry in terminal.ranked(board)]
+    shown = []
+    for image in board["hardest"]:
+        answers: dict[str, list[str]] = {}
+        for entry in sorted(image["answers"], key=lambda name: order.index(name) if name in order else len(order)):
+            answers.setdefault(image["answers"][entry], []).append(entry)
+        shown.append({
+            "id": image["id"], "truth": names.get(image["label"], image["label"]),
+            "missed_by": image["missed_by"], "of": image["of"],
+            "image": image["image"] if str(image["image"]).startswith("data:image/") else None,
+            "answers": [
+                {"name": names.get(key, key) or "no answer", "entries": by, "right": key == image["label"]}
+                for key, by in answers.items()
+            ],
+        })  # fmt: skip
+    return shown
+
+
+def started(instant: str) -> str:
+    """An ISO instant as people write it.
+
+    >>> started("2026-11-21T10:00:00Z")
+    '21 November 2026, 10:00 UTC'
+    """
+    try:
+        when = datetime.fromisoformat(instant)
+    except ValueError:
+        return instant
+    return f"{when.day} {when:%B %Y, %H:%M} {when.tzname() or ''}".strip()
+
+
+def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
+    """Every chart that the figures at hand allow, by the name that the template knows; None for one without figures."""
+    entries, best = terminal.ranked(board), terminal.leader(board)
+    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class"))
+    if entries:
+        drawn["by_year"] = year_chart(entries)
+        drawn["learning"] = learning_chart(entries)
+    for place, key, label, what, unit in (
+        ("by_minutes", "train_minutes", "training (minutes)", "training time", " min"),
+        ("by_ms", "ms_per_image", "time for one image (ms)", "time for one image", " ms"),
+        ("by_depth", "depth", "layers with weights", "depth", " layers"),
+        ("by_macs", "macs", "multiply-accumulates for one image", "work for one image", " MACs"),
+    ):
+        drawn[place] = cost_chart(entries, key, label, what, unit)
+    if best and best["confusion"] and len(names) <= HEAT_MAP_CLASSES:
+        longest = min(max(len(name) for name in names.values()), 18)
+        drawn["confusion"] = chart(
+            lambda ax: plots.plot_confusion(best["confusion"], list(names.values()), ax),
+            f"Confusion of {best['entry']}: rows the truth, columns the answer. "
+            f"Most frequent: {_pairs_in_words(confused_pairs(best, names)[:3])}.",
+            (NARROW, 4.6 + 0.07 * longest),
+        )
+    if best and best["per_class_error"]:
+        drawn["by_class"] = class_chart(best, names)
+    return drawn
+
+
+def year_chart(entries: Sequence[Entry]) -> Markup:
+    """Error by year, twice: years to the right for a wide page, down the page for a narrow one."""
+    years, shown = [entry["year"] for entry in entries], marks(entries)
+    said = "; ".join(
+        f"{entry['year']} {entry['entry']} {percent(entry['top1_error'], entry['of'])}"
+        for entry in sorted(entries, key=lambda entry: entry["year"])
+    )
+    label = f"Top-1 error by year, oldest first, with 95% intervals and the best so far: {said}."
+    tall = 1.0 + 0.36 * len(entries)
+    return chart(lambda ax: plots.plot_error_by_year(years, shown, ax), label, (WIDE, 4.8), css="wide-only") + chart(
+        lambda ax: plots.plot_error_by_year(years, shown, ax, upright=False), label, (NARROW, tall), css="narrow-only"
+    )
+
+
+def cost_chart(entries: Sequence[Entry], key: str, label: str, what: str, unit: str) -> dict[str, Any]:
+    """Error against one cost: the drawing, None if fewer than two entries have that figure; and who has not."""
+    known = [entry for entry in entries if entry[key] is not None]
+    absent = [entry["entry"] for entry in entries if entry[key] is None]
+    if len(known) < 2:
+        return {"svg": None, "absent": absent}
+    costs = [float(entry[key]) for entry in known]
+    layers = key == "depth"
+    write = terminal.magnitude if key in ("macs", "depth") else terminal.figure
+    said = "; ".join(
+        f"{entry['entry']} {write(entry[key])}{unit}, {percent(entry['top1_error'], entry['of'])}" for entry in known
+    )
+    svg = chart(
+        lambda ax: plots.plot_error_by_cost(costs, marks(known), ax, label, front=not layers, whole=layers),
+        f"Top-1 error against {what}: {said}.",
+        (NARROW, 4.1),
+    )
+    return {"svg": svg, "absent": absent}
+
+
+def learning_chart(entries: Sequence[Entry]) -> Markup | None:
+    """A panel for each entry that has a training curve; None if no entry has one."""
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
+    for entry in entries:
+        points = [point for point in entry["curve"] if point.get("top1_error") is not None]
+        if points:
+            curves[entry["entry"]] = ([point["epoch"] for point in points], [point["top1_error"] for point in points])
+    if not curves:
+        return None
+    said = "; ".join(f"{name} from {errors[0]:.1%} to {errors[-1]:.1%} in epoch {epochs[-1]}"
+                     for name, (epochs, errors) in curves.items())  # fmt: skip
+
+    def draw(columns: int) -> Callable[[Figure], None]:
+        def panels(figure: Figure) -> None:
+            rows = math.ceil(len(curves) / columns)
+            grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+            for place, ax in enumerate(grid.flat):
+                if place >= len(curves):
+                    ax.remove()
+                    continue
+                plots.plot_learning_curve(list(curves)[place], curves, ax)
+                ax.set(xlabel="", ylabel=ax.get_ylabel() if place % columns == 0 else "")
+                ax.tick_params(labelbottom=place + columns >= len(curves))
+            figure.supxlabel("epoch", fontsize=12)
+
+        return panels
+
+    label = f"Top-1 error on the training images by epoch: {said}."
+    wide = min((4, 3), key=lambda columns: -len(curves) % columns) if len(curves) > 2 else len(curves)
+    narrow = min(2, len(curves))
+    size = (WIDE if wide > 2 else 1.1 + 0.36 * wide * WIDE, 0.6 + 1.9 * math.ceil(len(curves) / wide))
+    small = (NARROW, 0.6 + 1.8 * math.ceil(len(curves) / narrow))
+    return figure_svg(draw(wide), label, size, "wide-only") + figure_svg(draw(narrow), label, small, "narrow-only")
+
+
+def class_chart(best: Entry, names: dict[str, str]) -> Markup:
+    """Error by class of the best entry, the worst classes only where there are many."""
+    errors, shown = best["per_class_error"], list(names.values())
+    worst = sorted((i for i in range(len(shown)) if errors[i] is not None), key=lambda i: -errors[i])[:WORST_CLASSES]
+    said = "; ".join(f"{shown[i]} {errors[i]:.1%}" for i in worst[:5])
+    label = f"Top-1 error of {best['entry']} by class, the worst first: {said}."
+
+    def draw(ax: Axes) -> Axes:
+        return plots.plot_class_errors([shown[i] for i in worst], [errors[i] for i in worst], ax)
+
+    tall = 1.0 + 0.3 * len(worst)
+    if len(shown) > 20:  # beside the confused pairs
+        return chart(draw, label, (NARROW, tall))
+    return chart(draw, label, (WIDE, tall), "wide-only") + chart(draw, label, (NARROW, tall), "narrow-only")
+
+
+def marks(entries: Sequence[Entry]) -> list[Mark]:
+    """Entries as charts show them."""
+    return [
+        Mark(entry["entry"], entry["top1_error"], low, high, entry["rank"] == 1, entry["external_data"])
+        for entry in entries
+        for low, high in [entry["top1_interval"]]
+    ]
+
+
+def chart(draw: Callable[[Axes], Axes], label: str, size: tuple[float, float], css: str = "half") -> Markup:
+    """One chart as inline SVG; `label` says to those who cannot see it what it shows."""
+
+    def one(figure: Figure) -> None:
+        draw(figure.subplots())
+
+    return figure_svg(one, label, size, css)
+
+
+def figure_svg(draw: Callable[[Figure], None], label: str, size: tuple[float, float], css: str) -> Markup:
+    """A drawn figure as an SVG element that scales with the page. size: inches."""
+    with matplotlib.rc_context(plots.STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # we only measure; the browser has fonts
+        figure = Figure(figsize=size, dpi=72, layout="constrained", facecolor="none")
+        draw(figure)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
+    opening, body = re.split(r"(?<=>)", drawn[drawn.index("<svg") :], maxsplit=1)
+    box = re.search(r'viewBox="([^"]*)"', opening)
+    assert box is not None
+    own = f"c{zlib.crc32(f'{css} {size} {label}'.encode()):08x}-"  # ids must differ between the charts of one page
+    body = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}", tag[0]), body)
+    body = body.replace(" xlink:href=", " href=")
+    most = f"max-width:{size[0] * 72 * 1.4:.0f}px"
+    return Markup(
+        f'<svg class="chart {css}" role="img" aria-label="{escape(label)}" viewBox="{box[1]}" style="{most}">{body}'
+    )
+
+
+def _pairs_in_words(pairs: Sequence[dict[str, Any]]) -> str:
+    said = (f"{pair['truth']} taken for {pair['answer']}, {pair['count']} of {pair['of']}" for pair in pairs)
+    return "; ".join(said) or "none"

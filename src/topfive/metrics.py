@@ -1,0 +1,61 @@
+"""The Challenge's figures as pure functions on tensors: scores (N, classes) and labels (N,) in, numbers out."""
+
+import torch
+from torch import Tensor
+
+from topfive.errors import BadShape
+
+
+def check_pair(where: str, scores: Tensor, labels: Tensor) -> None:
+    """Raise BadShape unless scores are (N, classes) and labels (N,) indices into them, N > 0."""
+    if scores.ndim != 2 or labels.shape != scores.shape[:1] or not len(labels):
+        raise BadShape(
+            f"{where}: expected scores (N, classes) and labels (N,) with N > 0, "
+            f"got {tuple(scores.shape)} and {tuple(labels.shape)}; give one label an image"
+        )
+    if int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]:
+        raise BadShape(
+            f"{where}: labels must be in [0, {scores.shape[1]}), got {int(labels.min())} to {int(labels.max())}"
+        )
+
+
+def label_ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes the label fails to beat, (N,) int64: 0 is a right answer, 4 or less is a right top-5 answer.
+
+    Ties and NaN count against the label, so a constant classifier earns nothing.
+    """
+    check_pair("label_ranks", scores, labels)
+    own = scores.gather(1, labels[:, None])
+    return (~(own > scores)).sum(1) - 1
+
+
+def top_k_error(scores: Tensor, labels: Tensor, k: int = 5) -> float:
+    """Fraction of images whose label is not among the k best scores, in [0, 1].
+
+    scores: (N, classes), any monotone ranking. labels: (N,) indices in [0, classes).
+    Ties and NaN count against the label, so a constant classifier earns nothing for k < classes.
+    Raises BadShape if N differs or is 0. Source: Russakovsky et al. 2015, arXiv:1409.0575, sec. 4.1.
+
+    >>> top_k_error(torch.tensor([[0.1, 0.9], [0.5, 0.5]]), torch.tensor([1, 0]), k=1)
+    0.5
+    """
+    return (label_ranks(scores, labels) >= k).double().mean().item()
+
+
+def confusion(scores: Tensor, labels: Tensor) -> Tensor:
+    """Counts (classes, classes) int64: row the truth, column the best-scored class; rows sum to the images of a class.
+
+    An image without a finite score (one that could not be decoded) answers nothing and is in no column.
+    """
+    check_pair("confusion", scores, labels)
+    answered = scores.isfinite().all(1)
+    classes = scores.shape[1]
+    cells = labels[answered] * classes + scores[answered].argmax(1)
+    return torch.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def per_class_error(ranks: Tensor, labels: Tensor, classes: int, k: int = 1) -> Tensor:
+    """Top-k error of each class, (classes,) float64, NaN for a class without images."""
+    images = torch.bincount(labels, minlength=classes).double()
+    misses = torch.bincount(labels[ranks >= k], minlength=classes).double()
+    return misses / images

@@ -1,0 +1,7 @@
+"""Classifiers, one file a paper; the cards of all entries; their counts."""
+
+from topfive.models.count import Layer, count, count_layers, total
+from topfive.models.modelfile import Guess, Model, load, save
+from topfive.models.zoo import ZOO, Card, build
+
+__all__ = ["ZOO", "Card", "Guess", "Layer", "Model", "build", "count", "count_layers", "load", "save", "total"]

@@ -1,0 +1,153 @@
+"""AlexNet: Krizhevsky, Sutskever, Hinton 2012, NIPS 2012, sec. 3 and Fig. 2; and one of its towers for small images.
+
+Departs from the paper: images are 227 px, which is what its 55x55 maps of conv1 take without padding (it prints 224).
+
+The paper feeds pixels of 0..255 less their mean; the constants of its LRN and of its first weights are made for that
+scale. Pixels here lie in [0, 1], so the paper's recipe sets `normalize.std` to 1/255.
+
+alexnet_small, for crops of 32 to 96 px, is one of the two towers: half of the maps in every layer, no groups. Its rule:
+conv1 is 5x5 with stride round(image / 32) and padding 2, so that its maps are about 32x32; the other layers and the
+pools are the paper's; fc6 and fc7 have 1024 units. conv3 sees this tower alone, where the paper's sees both. It starts
+from He's weights, because its layers have too few inputs for the paper's: on 1,200 digits of 8x8 px, scaled up to 32
+and normalized to a deviation near 1, with SGD at 0.01 for 6 epochs, it stayed at chance (10 % right) from the paper's
+weights and got 90 % right from He's (one run each).
+"""
+
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from topfive.errors import Misused
+from topfive.layers import FullPrecisionLinear, LocalResponseNorm, Normalize, check_images, init_he
+
+
+class Conv(NamedTuple):
+    """One row of the tables; `bias` is what the biases start from (sec. 5)."""
+
+    maps: int
+    kernel: int
+    stride: int
+    padding: int
+    groups: int
+    bias: float
+
+
+TWO_TOWERS = [
+    Conv(96, 11, 4, 0, 1, 0.0),
+    Conv(256, 5, 1, 2, 2, 1.0),
+    Conv(384, 3, 1, 1, 1, 0.0),
+    Conv(384, 3, 1, 1, 2, 1.0),
+    Conv(256, 3, 1, 1, 2, 1.0),
+]
+FC_BIASES = [1.0, 1.0, 0.0]
+
+
+def one_tower(image: int) -> list[Conv]:
+    """The rows of alexnet_small for crops of `image` px."""
+    conv1, *others = TWO_TOWERS
+    first = conv1._replace(maps=conv1.maps // 2, kernel=5, stride=max(1, round(image / 32)), padding=2)
+    return [first, *(row._replace(maps=row.maps // 2, groups=1) for row in others)]
+
+
+class AlexNet(nn.Module):
+    """Five convolutions, three fully connected layers.
+
+    rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
+    (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
+    conv1 and conv2. init: "paper" or "he". image: side of the crop in px. name: of the entry, for messages.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rows: list[Conv],
+        units: int,
+        classes: int,
+        image: int,
+        dropout: float,
+        lrn: bool,
+        init: Literal["paper", "he"],
+    ) -> None:
+        super().__init__()
+        self.name, self.image = name, image
+        self.normalize = Normalize()
+        maps_in = [3, *(row.maps for row in rows)]
+        convs = [nn.Conv2d(c, r.maps, r.kernel, r.stride, r.padding, groups=r.groups)
+                 for c, r in zip(maps_in, rows, strict=False)]  # fmt: skip
+        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = convs
+        self.norm1, self.norm2 = (LocalResponseNorm() if lrn else nn.Identity() for _ in range(2))
+        self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2) for _ in range(3))
+        self.fc6 = nn.Linear(rows[-1].maps * last_side(rows, image) ** 2, units)
+        self.fc7 = nn.Linear(units, units)
+        self.fc8 = FullPrecisionLinear(units, classes)
+        self.dropout = nn.Dropout(dropout)
+        layers: list[nn.Conv2d | nn.Linear] = [*convs, self.fc6, self.fc7, self.fc8]
+        if init == "paper":
+            init_paper(layers, [row.bias for row in rows] + FC_BIASES)
+        elif init == "he":
+            init_he(layers)
+        else:
+            raise Misused(f"{name}: init must be 'paper' or 'he', got {init!r}")
+
+    def features(self, images: Tensor) -> Tensor:
+        """fc7: (N, 3, image, image) -> (N, units). Raises BadShape. Sizes at line ends are those of alexnet."""
+        check_images(self.name, images, self.image)
+        maps = self.normalize(images)  # (N, 3, 227, 227)
+        maps = self.pool1(self.norm1(relu(self.conv1(maps))))  # -> (N, 96, 27, 27)
+        maps = self.pool2(self.norm2(relu(self.conv2(maps))))  # -> (N, 256, 13, 13)
+        maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
+        maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
+        maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
+        units = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
+        return relu(self.fc7(units))  # -> (N, 4096)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
+        logits: Tensor = self.fc8(self.dropout(self.features(images)))
+        return logits
+
+
+def init_paper(layers: list[nn.Conv2d | nn.Linear], biases: list[float]) -> None:
+    """Weights from N(0, 0.01^2); biases 0, or 1 where it feeds ReLUs with positive inputs from the start (sec. 5)."""
+    for layer, bias in zip(layers, biases, strict=True):
+        nn.init.normal_(layer.weight, std=0.01)
+        assert layer.bias is not None
+        nn.init.constant_(layer.bias, bias)
+
+
+def last_side(rows: list[Conv], image: int) -> int:
+    """Side in maps after pool5 for crops of `image` px."""
+    side = image
+    for number, row in enumerate(rows, start=1):
+        side = (side + 2 * row.padding - row.kernel) // row.stride + 1
+        if number in (1, 2, 5):
+            side = (side - 3) // 2 + 1
+    return side
+
+
+def alexnet(
+    classes: int = 1000,
+    *,
+    image: int = 227,
+    dropout: float = 0.5,
+    lrn: bool = True,
+    init: Literal["paper", "he"] = "paper",
+) -> AlexNet:
+    """The paper's net, its two towers as groups of conv2, conv4 and conv5, on crops of 227 px."""
+    if image != 227:
+        raise Misused(f"alexnet: image must be 227 px, got {image}; use alexnet_small for crops of 32 to 96 px")
+    return AlexNet("alexnet", TWO_TOWERS, 4096, classes, image, dropout, lrn, init)
+
+
+def alexnet_small(
+    classes: int = 10,
+    *,
+    image: int = 32,
+    dropout: float = 0.5,
+    lrn: bool = True,
+    units: int = 1024,
+    init: Literal["paper", "he"] = "he",
+) -> AlexNet:
+    """One tower with `units` in fc6 and fc7, on crops of 32 to 96 px."""
+    return AlexNet("alexnet_small", one_tower(image), units, classes, image, dropout, lrn, init)

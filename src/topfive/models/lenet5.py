@@ -1,0 +1,184 @@
+"""LeNet-5: LeCun, Bottou, Bengio, Haffner 1998, Proc. IEEE 86(11), sec. II.B, Fig. 2, Table I.
+
+60,000 trainable parameters, and 840 fixed ones in the output for ten classes. Sub-sampling, the incomplete connection
+of S2 to C3, the scaled tanh and the RBF output are all the paper's.
+
+Departs from the paper: images are RGB and pass a luma step; the codes of the output are seeded random ones unless
+`digit_codes` asks for the bitmaps, because other classes have no glyph. The bitmaps here are drawn anew in the manner
+of Fig. 3.
+"""
+
+import random
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from topfive.errors import Misused
+from topfive.layers import Normalize, check_images, full_precision
+
+# Table I: the maps of S2 (one row each) that feed each of the 16 maps of C3 (columns). 60 crosses.
+C3_TABLE = [
+    "X . . . X X X . . X X X X . X X",
+    "X X . . . X X X . . X X X X . X",
+    "X X X . . . X X X . . X . X X X",
+    ". X X X . . X X X X . . X . X X",
+    ". . X X X . . X X X X . X X . X",
+    ". . . X X X . . X X X X . X X X",
+]
+
+CODE = 84  # 7 x 12, the bitmap that F6 draws
+
+# Fig. 3: ten stylized digits, 7 wide and 12 high; # is +1 and . is -1.
+DIGITS = """
+.......  ...#...  .......  .......  ....#..  .......  ...##..  .......  .......  .......
+..###..  ..##...  ..###..  #######  ...##..  #######  ..##...  #######  ..###..  ..###..
+.##.##.  .###...  .##.##.  .....##  ...##..  ##.....  .##....  ##...##  .##.##.  .##.##.
+.##.##.  ...#...  ##...##  ....##.  ..###..  ##.....  ##.....  .....##  ##...##  ##...##
+##...##  ...#...  .....##  ...##..  ..#.#..  ##.....  ##.....  ....##.  .##.##.  ##...##
+##...##  ...#...  ....##.  ..####.  .##.#..  ######.  #####..  ....##.  ..###..  .##..##
+##...##  ...#...  ...##..  ....###  .#..#..  .....##  ##..##.  ...##..  .##.##.  ..#####
+##...##  ...#...  ..##...  .....##  ##..#..  .....##  ##...##  ...##..  ##...##  .....##
+.##.##.  ...#...  .##....  .....##  #######  .....##  ##...##  ..##...  ##...##  .....##
+.##.##.  ...#...  ##.....  ##...##  ....#..  ##...##  .##.##.  ..##...  ##...##  ....##.
+..###..  .#####.  #######  .#####.  ....#..  .#####.  ..###..  .##....  .##.##.  ...##..
+.......  .......  .......  .......  ....#..  .......  .......  .......  ..###..  ..##...
+"""
+
+
+def squash(totals: Tensor) -> Tensor:
+    """A tanh(S a) with A = 1.7159 and S = 2/3 (eq. 6), which maps +-1 to +-1."""
+    return 1.7159 * torch.tanh(2 / 3 * totals)
+
+
+class SubSampling(nn.Module):
+    """S2 and S4: the sum of each 2x2 window times one coefficient a map, plus one bias a map."""
+
+    kernel_size, stride, padding = 2, 2, 0
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(maps))
+        self.bias = nn.Parameter(torch.empty(maps))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, C, H, W). Returns (N, C, H/2, W/2)."""
+        sums = 4 * F.avg_pool2d(maps, self.kernel_size)
+        return sums * self.weight[:, None, None] + self.bias[:, None, None]
+
+
+class TableConv2d(nn.Module):
+    """C3: a 5x5 convolution that connects only the pairs of maps crossed in `table`; one kernel for each cross.
+
+    weight: (crosses, 5, 5), in the table's order, column by column: all kernels of one output map stand together.
+    """
+
+    kernel_size, stride, padding = 5, 1, 0
+    crosses: Tensor
+
+    def __init__(self, table: list[str]) -> None:
+        super().__init__()
+        rows = [row.split() for row in table]
+        self.maps_in, self.maps = len(rows), len(rows[0])
+        crossed = [[rows[source][map_] == "X" for source in range(self.maps_in)] for map_ in range(self.maps)]
+        self.inputs = [sum(row) for row in crossed]  # how many maps feed each map
+        self.weight = nn.Parameter(torch.empty(sum(self.inputs), self.kernel_size, self.kernel_size))
+        self.bias = nn.Parameter(torch.empty(self.maps))
+        places = [
+            map_ * self.maps_in + source for map_, row in enumerate(crossed) for source, on in enumerate(row) if on
+        ]
+        self.register_buffer("crosses", torch.tensor(places), persistent=False)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, 6, H, W). Returns (N, 16, H - 4, W - 4)."""
+        every_pair = self.weight.new_zeros(self.maps * self.maps_in, self.kernel_size, self.kernel_size)
+        kernels = every_pair.index_copy(0, self.crosses, self.weight).view(self.maps, self.maps_in, 5, 5)
+        return F.conv2d(maps, kernels, self.bias)
+
+
+class RadialBasis(nn.Module):
+    """OUTPUT: minus the squared distance of F6 from the fixed code of each class (eq. 7).
+
+    The paper's outputs are penalties, the smaller the better; with the sign turned, softmax is the posterior of
+    Gaussians of equal width. codes: (classes, 84), a buffer of +-1.
+    """
+
+    codes: Tensor
+
+    def __init__(self, codes: list[list[float]]) -> None:
+        super().__init__()
+        self.register_buffer("codes", torch.tensor(codes))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """states: (N, 84). Returns (N, classes), float32, at most 0."""
+        with full_precision(states.device):
+            return -(states.float()[:, None] - self.codes).square().sum(2)
+
+
+class LeNet5(nn.Module):
+    """Images (N, 3, 32, 32) to minus squared distances from `codes` (classes, 84)."""
+
+    def __init__(self, codes: list[list[float]]) -> None:
+        super().__init__()
+        self.normalize = Normalize(luma=True)
+        self.c1 = nn.Conv2d(1, 6, 5)
+        self.s2 = SubSampling(6)
+        self.c3 = TableConv2d(C3_TABLE)
+        self.s4 = SubSampling(16)
+        self.c5 = nn.Conv2d(16, 120, 5)
+        self.f6 = nn.Linear(120, CODE)
+        self.output = RadialBasis(codes)
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Weights and biases uniform in +-2.4 / fan_in, fan_in the inputs of the unit (Appendix A)."""
+        kernels_of_c3 = torch.split(self.c3.weight, self.c3.inputs)  # one group for each map
+        for weight, bias, fan_in in [
+            (self.c1.weight, self.c1.bias, 25),
+            (self.s2.weight, self.s2.bias, 4),
+            *[(kernels, self.c3.bias[i : i + 1], 25 * len(kernels)) for i, kernels in enumerate(kernels_of_c3)],
+            (self.s4.weight, self.s4.bias, 4),
+            (self.c5.weight, self.c5.bias, 400),
+            (self.f6.weight, self.f6.bias, 120),
+        ]:
+            for part in (weight, bias):
+                assert part is not None
+                nn.init.uniform_(part, -2.4 / fan_in, 2.4 / fan_in)
+
+    def features(self, images: Tensor) -> Tensor:
+        """F6, the drawing that is compared with the codes: (N, 3, 32, 32) -> (N, 84). Raises BadShape."""
+        check_images("lenet5", images, 32)
+        maps = squash(self.c1(self.normalize(images)))  # (N, 3, 32, 32) -> (N, 6, 28, 28)
+        maps = squash(self.s2(maps))  # -> (N, 6, 14, 14)
+        maps = squash(self.c3(maps))  # -> (N, 16, 10, 10)
+        maps = squash(self.s4(maps))  # -> (N, 16, 5, 5)
+        maps = squash(self.c5(maps))  # -> (N, 120, 1, 1)
+        return squash(self.f6(maps.flatten(1)))  # -> (N, 84)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of images (N, 3, 32, 32) in [0, 1]. Raises BadShape."""
+        logits: Tensor = self.output(self.features(images))
+        return logits
+
+
+def digit_bitmaps() -> list[list[float]]:
+    """The ten drawings of DIGITS as rows of 84 numbers +-1, from the top left."""
+    lines = [line.split() for line in DIGITS.split("\n") if line]
+    return [[1.0 if dot == "#" else -1.0 for line in lines for dot in line[digit]] for digit in range(10)]
+
+
+def random_codes(classes: int) -> list[list[float]]:
+    """A code of 84 numbers +-1 for each class, the same at every call; two codes differ in about 42 places."""
+    draw = random.Random(1998)
+    return [draw.choices((-1.0, 1.0), k=CODE) for _ in range(classes)]
+
+
+def lenet5(classes: int = 10, *, image: int = 32, digit_codes: bool = False) -> LeNet5:
+    """LeNet-5 on crops of 32 px. digit_codes: the output's codes are bitmaps of the ten digits, in the order 0 to 9."""
+    if image != 32:
+        raise Misused(f"lenet5: image must be 32 px, got {image}; its 5x5 maps of S4 leave no choice")
+    if digit_codes and classes != 10:
+        raise Misused(
+            f"lenet5: digit_codes are ten, one for each digit, got classes={classes}; leave digit_codes false"
+        )
+    return LeNet5(digit_bitmaps() if digit_codes else random_codes(classes))

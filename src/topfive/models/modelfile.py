@@ -1,0 +1,202 @@
+"""The model file: one safetensors file with the tensors and, in its header, one JSON document.
+
+Everything that predicts reads this file and nothing else: it names the entry and its arguments, the classes in score
+order, the geometry, the recipe, the data it was fitted on, its figures and the versions. No pickle anywhere (law 5).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from topfive.data.decode import decode
+from topfive.data.geometry import Geometry, to_images, to_pixels
+from topfive.data.imageset import ClassLabel, ImageSet
+from topfive.errors import BadData, BadFile, Misused, TopfiveError
+from topfive.files import write_whole
+from topfive.models.zoo import ZOO, Card, build
+
+FORMAT = 1
+HEADER = "topfive"
+FILE_NAME = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One of a prediction's names: its class and its probability, in [0, 1]."""
+
+    key: str
+    name: str
+    probability: float
+
+
+@dataclass
+class Model:
+    """A classifier with all that is needed to use it.
+
+    classes: in score order. data: name, manifest and image counts of what it was fitted on. figures: what it reached
+    there. recipe: the recipe it was trained by, as a document. sha256: of the file it was read from, or empty.
+    """
+
+    entry: str
+    arguments: dict[str, Any]
+    classes: tuple[ClassLabel, ...]
+    geometry: Geometry
+    classifier: nn.Module
+    recipe: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    external_data: bool = False
+    sha256: str = ""
+
+    @property
+    def card(self) -> Card:
+        """The entry's card."""
+        return ZOO[self.entry]
+
+    def scores(self, images: Tensor) -> Tensor:
+        """float32 RGB images (N, 3, crop, crop) in [0, 1] -> float32 scores (N, classes), in eval mode, no gradients."""
+        self.classifier.eval()
+        with torch.inference_mode():
+            scores: Tensor = self.classifier(images)
+        return scores.float()
+
+    def predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int = 5) -> list[list[Guess]]:
+        """The `top` most probable classes of each image, best first (fewer when there are fewer classes).
+
+        images: paths, or uint8 arrays (H, W, 3) or (H, W), of any size. Probabilities are the softmax of the scores.
+        Raises BadFile for an image that cannot be decoded.
+        """
+        return [guesses for batch in _in_batches(images) for guesses in self._predict(batch, top)]
+
+    def _predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int) -> Iterator[list[Guess]]:
+        squares = np.stack([self.geometry.apply(_pixels(image)) for image in images])
+        probs = self.scores(to_images(squares)).double().softmax(1)
+        best = probs.topk(min(top, len(self.classes)), dim=1)
+        for row_probs, row_classes in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            labels = [self.classes[index] for index in row_classes]
+            yield [Guess(label.key, label.name, prob) for label, prob in zip(labels, row_probs, strict=True)]
+
+    def align(self, data: ImageSet) -> Tensor:
+        """Where each class of `data` stands among this model's scores, (classes,) int64, matched by key (law 1).
+
+        Raises BadData that names a class which only one of the two knows.
+        """
+        ours, theirs = {label.key: index for index, label in enumerate(self.classes)}, [c.key for c in data.classes]
+        for kind, extra in (("does not know", set(theirs) - set(ours)), ("also knows", set(ours) - set(theirs))):
+            if extra:
+                raise BadData(
+                    f"{data.name}: expected the {len(ours)} classes that {self.entry} was fitted on, but the model {kind} "
+                    f"{', '.join(repr(key) for key in sorted(extra)[:5])}{' ...' if len(extra) > 5 else ''}; "
+                    "give the class folders the same names"
+                )
+        return torch.tensor([ours[key] for key in theirs])
+
+    def to_header(self) -> dict[str, Any]:
+        """The JSON document of the file's header."""
+        return {
+            "format": FORMAT,
+            "entry": self.entry,
+            "arguments": self.arguments,
+            "classes": [{"key": label.key, "name": label.name} for label in self.classes],
+            "geometry": self.geometry.to_json(),
+            "recipe": self.recipe,
+            "data": self.data,
+            "figures": self.figures,
+            "versions": self.versions,
+            "external_data": self.external_data,
+        }
+
+
+def _in_batches(images: Sequence[Any], size: int = 64) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]
+
+
+def _pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if isinstance(image, str | Path):
+        return to_pixels(decode(Path(image)))
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise Misused(
+            f"predict: expected a uint8 array (H, W, 3) or (H, W), got {image.dtype} {image.shape}; convert it first"
+        )
+    return np.repeat(image.reshape(*image.shape[:2], -1), 3 if image.ndim == 2 or image.shape[2] == 1 else 1, axis=2)
+
+
+def save(model: Model, path: Path) -> Path:
+    """Write a model file, whole or not at all; raises BadFile when the disk is full."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.classifier.state_dict().items()}
+    header = {HEADER: json.dumps(model.to_header(), ensure_ascii=False, allow_nan=False)}
+
+    def write(aside: Path) -> None:
+        try:
+            save_file(tensors, aside, metadata=header)
+        except SafetensorError as error:  # what it raises for a full disk
+            raise OSError(str(error)) from error
+
+    return write_whole(path, write)
+
+
+def find(path: str | Path) -> Path:
+    """The model file that `path` means: itself, or the one in that run folder. BadFile when there is none."""
+    path = Path(path)
+    file = path / FILE_NAME if path.is_dir() else path
+    if not file.is_file():
+        raise BadFile(
+            f"{path}: expected a model file or a run folder with {FILE_NAME}, found none; train one with topfive train"
+        )
+    return file
+
+
+def load(path: str | Path) -> Model:
+    """The model in a model file or run folder, in eval mode on the CPU.
+
+    Raises BadFile when it is missing, cut short, has a broken header, or its tensors do not fit its entry.
+    """
+    file = find(path)
+    try:
+        with safe_open(file, framework="pt") as archive:
+            header = (archive.metadata() or {}).get(HEADER)
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise BadFile(f"{file}: is not a whole model file ({error}); copy or train it again") from error
+    if header is None:
+        raise BadFile(f"{file}: is a safetensors file without topfive's header; expected one written by topfive train")
+    try:
+        document = json.loads(header)
+        if document["format"] != FORMAT:
+            raise BadFile(f"{file}: expected format {FORMAT}, got {document['format']}; use the topfive that wrote it")
+        classes = tuple(ClassLabel(label["key"], label["name"]) for label in document["classes"])
+        model = Model(
+            entry=document["entry"],
+            arguments=document["arguments"],
+            classes=classes,
+            geometry=Geometry(**document["geometry"]),
+            classifier=build(document["entry"], len(classes), **document["arguments"]),
+            recipe=document["recipe"],
+            data=document["data"],
+            figures=document["figures"],
+            versions=document["versions"],
+            external_data=bool(document["external_data"]),
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        )
+        model.classifier.load_state_dict(tensors)
+    except TopfiveError as error:
+        raise BadFile(f"{file}: has a header that this topfive cannot use ({error})") from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"no key {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise BadFile(
+            f"{file}: has a broken header or tensors that do not fit it ({reason}); copy or train it again"
+        ) from error
+    model.classifier.eval()
+    return model

@@ -1,0 +1,284 @@
+"""Recipes: how a run is trained, as data. TOML in, frozen models out; an unknown key is an error that names it.
+
+A recipe is a list of stages. An ordinary network has one `sgd` stage; a hand-made system has one stage a fitted part.
+"""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from topfive.errors import BadRecipe, look_up, nearest
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Geometry(Strict):
+    """Side of the crop in px, and of the shorter side before it; both follow the entry and the images when left out."""
+
+    crop: Count | None = None
+    resize_short: Count | None = None
+    interpolation: Literal["bilinear", "bicubic", "area"] = "bilinear"
+
+
+class Values(Strict):
+    """What the classifier's `normalize` subtracts from the pixels, computed on the training images, and their unit.
+
+    subtract: the mean of each channel, the mean image, or nothing. unit: `std` divides by each channel's deviation,
+    `one` leaves [0, 1], `byte` gives [0, 255], which the weight initialisation of the 2012 nets presumes.
+    """
+
+    subtract: Literal["none", "channel", "image"] = "channel"
+    unit: Literal["std", "one", "byte"] = "std"
+
+
+class Augment(Strict):
+    """Which box of an image is seen, and whether mirrored; the kinds are those of `data.augment`."""
+
+    kind: Literal["none", "pad_crop", "random_crop", "resized_crop", "scale_jitter"] = "none"
+    padding: Annotated[int, Field(ge=0)] = 0  # px of the crop, for pad_crop
+    area: tuple[Share, Share] = (0.08, 1.0)
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    short: tuple[Count, Count] = (256, 480)
+    mirror: bool = False
+    colour: Literal["none", "pca"] = "none"
+
+
+class Optimizer(Strict):
+    """SGD with momentum, as `torch.optim.SGD` defines it."""
+
+    lr: Positive
+    momentum: Share = 0.9
+    nesterov: bool = False
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    decay_norm_and_bias: bool = True  # whether weight decay also pulls on biases and normalisation weights
+
+
+class Schedule(Strict):
+    """The learning rate over a run as a multiple of `optimizer.lr`; see `training.schedule`."""
+
+    kind: Literal["constant", "step", "linear", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0)] = 0.0  # epochs of linear warm-up from `warmup_from`
+    warmup_from: Share = 0.0  # as a fraction of lr
+    drop_at: tuple[Positive, ...] = ()  # epochs, for step
+    factor: Share = 0.1
+
+
+class Precision(Strict):
+    """How the arithmetic is done; `auto` is measured on the machine at the start of a run and then kept."""
+
+    layout: Literal["auto", "contiguous", "channels_last"] = "auto"
+    autocast: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    compile: Literal["auto", "yes", "no"] = "auto"
+
+
+class Sgd(Strict):
+    """A stage that trains a network by stochastic gradient descent on the cross entropy."""
+
+    kind: Literal["sgd"] = "sgd"
+    epochs: Positive
+    batch_size: Count  # images per optimizer step, all devices together
+    micro_batch: Count | None = None  # images per forward pass; the whole batch when left out
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    augment: Augment = Augment()
+    label_smoothing: Share = 0.0
+    clip_norm: Positive | None = None  # largest L2 norm of all gradients together
+    ema_decay: Share | None = None  # exponential moving average of the weights, per step; judged in their place
+    precision: Precision = Precision()
+
+    @model_validator(mode="after")
+    def _steps_lie_in_the_run(self) -> "Sgd":
+        if self.schedule.warmup >= self.epochs:
+            raise ValueError(
+                f"schedule.warmup ({self.schedule.warmup:g} epochs) must be shorter than epochs ({self.epochs:g})"
+            )
+        return self
+
+
+class Svm(Strict):
+    """A stage that fits one-vs-rest linear SVMs with squared hinge loss on the classifier's features."""
+
+    kind: Literal["svm"] = "svm"
+    c: Positive = 1.0
+    iterations: Count = 100  # of L-BFGS, at most
+    held_out: Annotated[float, Field(gt=0, lt=1)] = (
+        0.1  # share of the training images that sets the softmax's sharpness
+    )
+    mirror: bool = False  # also fit on the mirrored images
+    images: Count | None = None  # fit on at most so many, chosen by their ids; on all when left out
+
+
+Stage = Annotated[Sgd | Svm, Field(discriminator="kind")]
+
+
+class Recipe(Strict):
+    """One published run, or ours on small images.
+
+    source: paper and section. departs: what differs from it, and why. expect: the figures it reached and where.
+    model: the entry's arguments.
+    """
+
+    source: str
+    entry: str
+    departs: tuple[str, ...] = ()
+    expect: dict[str, float | str] = {}
+    model: dict[str, bool | int | float | str] = {}
+    geometry: Geometry = Geometry()
+    values: Values = Values()
+    seed: Annotated[int, Field(ge=0)] = 0
+    stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    def to_toml(self) -> str:
+        """The recipe as TOML, defaults included, that `parse` reads back to an equal recipe."""
+        return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
+
+    @property
+    def epochs(self) -> float | None:
+        """Epochs of its `sgd` stage; None for a recipe that has none."""
+        return next((stage.epochs for stage in self.stage if isinstance(stage, Sgd)), None)
+
+    def with_epochs(self, epochs: float) -> "Recipe":
+        """The same recipe with its `sgd` stages made `epochs` long: warm-up and drops keep their share of the run."""
+        return self.model_copy(update={"stage": tuple(_stretched(stage, epochs) for stage in self.stage)})
+
+    def without_mirror(self) -> "Recipe":
+        """The same recipe for images whose mirror image is another class, such as characters."""
+        return self.model_copy(update={"stage": tuple(_unmirrored(stage) for stage in self.stage)})
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether any stage shows mirrored images."""
+        return any(stage.mirror if isinstance(stage, Svm) else stage.augment.mirror for stage in self.stage)
+
+
+def _stretched(stage: Sgd | Svm, epochs: float) -> Sgd | Svm:
+    if isinstance(stage, Svm):
+        return stage
+    ratio = epochs / stage.epochs
+    schedule = stage.schedule.model_copy(
+        update={
+            "warmup": stage.schedule.warmup * ratio,
+            "drop_at": tuple(drop * ratio for drop in stage.schedule.drop_at),
+        }
+    )
+    return stage.model_copy(update={"epochs": epochs, "schedule": schedule})
+
+
+def _unmirrored(stage: Sgd | Svm) -> Sgd | Svm:
+    if isinstance(stage, Svm):
+        return stage.model_copy(update={"mirror": False})
+    return stage.model_copy(update={"augment": stage.augment.model_copy(update={"mirror": False})})
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def published() -> dict[str, Path]:
+    """Every recipe that ships with topfive, by name: `<entry>.<variant>`."""
+    folder = Path(str(resources.files("topfive.recipes")))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def open_recipe(name: str, settings: dict[str, str] | None = None) -> Recipe:
+    """The recipe of that name, or in that TOML file, with `settings` (dotted key -> TOML value) laid over it.
+
+    Raises UnknownName for a name that is no recipe, BadRecipe for anything in it that is not understood.
+    """
+    path = Path(name) if name.endswith(".toml") else look_up(name, published(), kind="recipe")
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadRecipe(f"{path}: could not be read ({error.strerror}); give a recipe's name or a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"{path}: is not valid TOML ({error})") from error
+    for key, text in (settings or {}).items():
+        set_key(document, key, text)
+    return parse(document, where=str(name))
+
+
+def set_key(document: dict[str, Any], dotted: str, text: str) -> None:
+    """Lay one `--set key=value` over a recipe's document; `text` is read as TOML, and as a plain string if it is none.
+
+    `stage.0.epochs` names the first stage; keys of the only `sgd` or `svm` stage may be given without `stage.0.`.
+    """
+    try:
+        value: Any = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    first, *_ = dotted.split(".")
+    parts = dotted.split(".") if first in Recipe.model_fields else ["stage", "0", *dotted.split(".")]
+    node: Any = document
+    for part in parts[:-1]:
+        if isinstance(node, list):
+            if not part.isdigit() or int(part) >= len(node):
+                raise BadRecipe(f"--set {dotted}: expected a stage from 0 to {len(node) - 1}, got {part!r}")
+            node = node[int(part)]
+        else:
+            node = node.setdefault(part, {})
+        if not isinstance(node, dict | list):
+            raise BadRecipe(f"--set {dotted}: {part!r} is a value and holds no keys of its own")
+    if isinstance(node, list):
+        raise BadRecipe(f"--set {dotted}: expected a key of a stage such as stage.0.epochs")
+    node[parts[-1]] = value
+
+
+def parse(document: dict[str, Any], where: str) -> Recipe:
+    """A validated recipe from a TOML document; BadRecipe says which key is wrong, and how."""
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [part for part in first["loc"] if part not in ("sgd", "svm")]
+        key = ".".join(str(part) for part in path)
+        if first["type"] == "extra_forbidden":
+            known = _keys_beside(path)
+            raise BadRecipe(
+                f"recipe {where}: unknown key {key!r}{nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
+            ) from error
+        raise BadRecipe(f"recipe {where}: {key}: {first['msg']}, got {first['input']!r}") from error
+
+
+def _keys_beside(path: list[int | str]) -> list[str]:
+    """The keys that may stand where the last part of `path` stands."""
+    groups: dict[str, type[Strict]] = {
+        "optimizer": Optimizer, "schedule": Schedule, "augment": Augment, "geometry": Geometry, "values": Values, "precision": Precision,
+    }  # fmt: skip
+    parent = str(path[-2]) if len(path) > 1 else ""
+    if parent in groups:
+        return list(groups[parent].model_fields)
+    if parent.isdigit():
+        return sorted({*Sgd.model_fields, *Svm.model_fields})
+    return list(Recipe.model_fields)
+
+
+def compare(a: Recipe, b: Recipe) -> list[tuple[str, str, str]]:
+    """The keys on which two recipes differ, as (dotted key, value in a, value in b)."""
+    left, right = _flat(a.model_dump(mode="json")), _flat(b.model_dump(mode="json"))
+    return [
+        (key, left.get(key, "-"), right.get(key, "-")) for key in {**left, **right} if left.get(key) != right.get(key)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        items = {str(index): item for index, item in enumerate(value)}.items()
+    else:
+        return {prefix: str(value)}
+    return {key: text for name, item in items for key, text in _flat(item, f"{prefix}.{name}".lstrip(".")).items()}

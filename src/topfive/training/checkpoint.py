@@ -1,0 +1,79 @@
+"""Checkpoints: everything a stage needs to go on as if it had never stopped, in one safetensors file.
+
+The file is replaced whole, so a kill at any moment leaves the last good one (law 9). Images need no state: which images,
+in which order, cropped how, follows from the step (law 4).
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from topfive.errors import BadFile
+from topfive.files import write_whole
+
+FILE_NAME = "checkpoint/state.safetensors"
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    stage: index of the stage under way; all before it are finished. step: optimizer steps behind it in this stage.
+    legs: see `training.pace`. seconds: spent so far, over all its processes. choice: the precision it computes in.
+    sums: of the epoch under way. history: bytes of `metrics.jsonl`. data, recipe: what it is a run of. conditions: the
+    machine and versions on which it is equal to the bit.
+    """
+
+    stage: int = 0
+    step: int = 0
+    legs: list[tuple[int, int]] = field(default_factory=list)
+    seconds: float = 0.0
+    choice: dict[str, str] | None = None
+    sums: dict[str, float] = field(default_factory=dict)
+    history: int = 0
+    scaler: dict[str, float] = field(default_factory=dict)
+    data: str = ""
+    recipe: str = ""
+    conditions: dict[str, str] = field(default_factory=dict)
+
+
+def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
+    """Write the checkpoint of a run folder, whole or not at all; raises BadFile when the disk is full."""
+    header = {"progress": json.dumps(asdict(progress))}
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def write(aside: Path) -> None:
+        try:
+            save_file(stored, aside, metadata=header)
+        except SafetensorError as error:  # what it raises for a full disk
+            raise OSError(str(error)) from error
+
+    write_whole(folder / FILE_NAME, write)
+
+
+def load(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
+    """The checkpoint of a run folder, or None when there is none yet. BadFile when it cannot be read."""
+    path = folder / FILE_NAME
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as archive:
+            document: dict[str, Any] = json.loads(archive.metadata()["progress"])
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+        progress = Progress(**document)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise BadFile(
+            f"{path}: is not a checkpoint of this topfive ({error}); delete the run folder to start again"
+        ) from error
+    progress.legs = [(start, end) for start, end in progress.legs]
+    return progress, tensors
+
+
+def under(part: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors stored as `part/name`, by name."""
+    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}

@@ -1,0 +1,243 @@
+"""The `sgd` stage: steps of SGD with momentum that can be stopped at any moment and go on equal to the bit."""
+
+import copy
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from topfive.data.draws import step_seed
+from topfive.data.loader import Batch, TrainingLoader
+from topfive.errors import Diverged, Interrupted
+from topfive.metrics import label_ranks
+from topfive.recipes.recipe import Sgd
+from topfive.training import checkpoint
+from topfive.training.checkpoint import Progress, under
+from topfive.training.history import History
+from topfive.training.optimizer import build_optimizer, momenta, set_momenta
+from topfive.training.pace import Course, Pace
+from topfive.training.schedule import rate
+from topfive.training.tuning import Choice, choose
+
+log = logging.getLogger("topfive")
+
+SAVE_EVERY = 30.0  # seconds between checkpoints; more where writing one takes long
+SAY_EVERY = 10.0  # seconds between lines of progress
+
+
+class SgdLoop:
+    """One `sgd` stage over a classifier.
+
+    All that a step depends on is in `classifier`, the optimizer's momenta, `average` and `progress`; all of it is in a
+    checkpoint. Dropout draws from a generator seeded by (seed, step).
+    """
+
+    def __init__(
+        self, classifier: nn.Module, stage: Sgd, loader: TrainingLoader, folder: Path, progress: Progress, pace: Pace,
+        stored: dict[str, Tensor],
+    ) -> None:  # fmt: skip
+        self.classifier, self.stage, self.loader = classifier, stage, loader
+        self.folder, self.progress, self.pace = folder, progress, pace
+        self.device = torch.device(loader.device)
+        self.stored = stored
+        self.average: nn.Module | None = None
+        self.recent = 0.0  # seconds a step of late
+
+    def fit(self) -> nn.Module:
+        """Take the stage's steps; the classifier with the weights to judge (the averaged ones where the recipe says so).
+
+        Raises Diverged on a loss that is not finite, Interrupted after Ctrl-C; a checkpoint is kept in both cases.
+        """
+        started = time.perf_counter()
+        seconds_before = self.progress.seconds
+        choice = self._choose()
+        choice.place(self.classifier)
+        self.optimizer = build_optimizer(self.classifier, self.stage.optimizer)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=choice.autocast == "float16")
+        self._restore()
+        forward = choice.run(self.classifier)
+        history = History(self.folder, self.progress.history)
+        course = Course(self.progress.legs)
+
+        def spend() -> None:
+            self.progress.seconds = seconds_before + time.perf_counter() - started
+            self.progress.history = history.bytes
+
+        try:
+            if not self.progress.step:
+                spend()
+                self._save()  # so that a run killed from here on keeps its choice
+            with stopping_cleanly() as stop:
+                self._steps(forward, choice, course, history, stop, spend)
+            spend()
+        except KeyboardInterrupt:
+            spend()
+            raise Interrupted(f"{self.folder}: stopped; go on with --resume") from None
+        finally:
+            history.close()
+        return self.average or self.classifier
+
+    def _choose(self) -> Choice:
+        """The choice this run was begun with, or the fastest one now; also the run's length."""
+        if self.progress.choice is not None:
+            return Choice(**self.progress.choice)
+        started = time.perf_counter()
+        batch = next(self.loader.epoch(0))
+        size = self.stage.micro_batch or len(batch.images)
+        log.info("measuring how to compute %s on this machine", type(self.classifier).__name__)
+        micro_batches = math.ceil(len(batch.images) / size)
+        choice, seconds, _ = choose(
+            self.classifier, batch.images[:size], batch.labels[:size], self.stage.precision,
+            lambda seconds: self.pace.first(seconds * micro_batches) * micro_batches,
+        )  # fmt: skip
+        self.progress.choice = choice.to_json()
+        self.recent = seconds * micro_batches
+        self.progress.legs = [(0, self.pace.first(self.recent, time.perf_counter() - started))]
+        return choice
+
+    def _restore(self) -> None:
+        if self.stage.ema_decay is not None:
+            self.average = copy.deepcopy(self.classifier)
+        if not self.progress.step:
+            return
+        set_momenta(self.classifier, self.optimizer, under("momentum", self.stored))
+        if self.average is not None:
+            self.average.load_state_dict(under("average", self.stored))
+        if self.progress.scaler:
+            self.scaler.load_state_dict(self.progress.scaler)
+
+    def _save(self) -> float:
+        """Write a checkpoint; the seconds it took."""
+        started = time.perf_counter()
+        tensors = {f"classifier/{name}": tensor for name, tensor in self.classifier.state_dict().items()}
+        tensors |= {f"momentum/{name}": tensor for name, tensor in momenta(self.classifier, self.optimizer).items()}
+        if self.average is not None:
+            tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
+        self.progress.scaler = self.scaler.state_dict()
+        checkpoint.save(self.folder, self.progress, tensors)
+        return time.perf_counter() - started
+
+    def _steps(self, forward, choice: Choice, course: Course, history: History, stop: threading.Event, spend) -> None:  # type: ignore[no-untyped-def]
+        progress, per_epoch = self.progress, len(self.loader)
+        saved_at = said_at = time.perf_counter()
+        saving, said_steps = 0.0, course.steps
+        self.classifier.train()
+        while progress.step < course.steps:
+            epoch, first = divmod(progress.step, per_epoch)
+            for batch in self.loader.epoch(epoch, first):
+                began = time.perf_counter()
+                lr = self.stage.optimizer.lr * rate(course.done(progress.step), self.stage.schedule, self.stage.epochs)
+                loss, wrong = self._step(batch, lr, forward, choice)
+                progress.step += 1
+                for name, amount in (("loss", loss * len(batch.rows)), ("wrong", wrong), ("images", len(batch.rows))):
+                    progress.sums[name] = progress.sums.get(name, 0.0) + amount
+                now = time.perf_counter()
+                self.recent = 0.9 * self.recent + 0.1 * (now - began) if self.recent else now - began
+                spend()
+                steps = self.pace.again(progress.step, progress.seconds, self.recent, course.steps)
+                if steps != course.steps:
+                    course.legs.append((progress.step, steps))
+                    if abs(steps - said_steps) > 0.1 * said_steps:
+                        log.info("  the run is now %d steps long instead of %d, to keep to its time", steps, said_steps)
+                        said_steps = steps
+                over = progress.step >= course.steps
+                if progress.step % per_epoch == 0 or over:
+                    self._close_epoch(history, lr)
+                if now - said_at > SAY_EVERY:
+                    said_at = now
+                    self._say(course, loss, lr)
+                if stop.is_set() or over or now - saved_at > max(SAVE_EVERY, 20 * saving):
+                    spend()
+                    saving, saved_at = self._save(), time.perf_counter()
+                if stop.is_set() and not over:
+                    raise KeyboardInterrupt
+                if over:
+                    return
+
+    def _step(self, batch: Batch, lr: float, forward, choice: Choice) -> tuple[float, int]:  # type: ignore[no-untyped-def]
+        """One optimizer update; the mean loss and the number of wrong answers before it."""
+        torch.manual_seed(step_seed(self.loader.seed, self.progress.step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        size, images_in_all = self.stage.micro_batch or len(batch.rows), len(batch.rows)
+        loss_sum, wrong = 0.0, 0
+        for images, labels in zip(batch.images.split(size), batch.labels.split(size), strict=True):
+            images = images.contiguous(memory_format=choice.memory_format)
+            with choice.arithmetic(self.device):
+                scores = forward(images)
+            loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.stage.label_smoothing)
+            self.scaler.scale(loss * (len(labels) / images_in_all)).backward()  # type: ignore[no-untyped-call]
+            loss_sum += loss.item() * len(labels)
+            wrong += int((label_ranks(scores.detach(), labels) > 0).sum())
+        if not math.isfinite(loss_sum):
+            raise Diverged(
+                f"{self.folder.name}: the loss was {loss_sum} at step {self.progress.step + 1} (learning rate {lr:g}); "
+                "the last checkpoint is from before; lower optimizer.lr or set clip_norm"
+            )
+        if self.stage.clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.classifier.parameters(), self.stage.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self._update_average(self.stage.ema_decay or 0.0)
+        return loss_sum / images_in_all, wrong
+
+    @torch.no_grad()
+    def _update_average(self, decay: float) -> None:
+        assert self.average is not None
+        decay = min(decay, (1 + self.progress.step) / (10 + self.progress.step))  # soon past the random start
+        for ours, theirs in zip(self.average.state_dict().values(), self.classifier.state_dict().values(), strict=True):
+            if ours.is_floating_point():
+                ours.lerp_(theirs, 1 - decay)
+            else:
+                ours.copy_(theirs)
+
+    def _close_epoch(self, history: History, lr: float) -> None:
+        sums = self.progress.sums
+        history.add(
+            self.progress.step,
+            epoch=self.progress.step / len(self.loader),
+            loss=sums["loss"] / sums["images"],
+            top1_error=sums["wrong"] / sums["images"],
+            lr=lr,
+        )
+        self.progress.sums = {}
+
+    def _say(self, course: Course, loss: float, lr: float) -> None:
+        left = (course.steps - self.progress.step) * self.recent
+        log.info(
+            "  %s step %d of %d (epoch %.1f), loss %.3f, lr %.3g, %.0f images/s, %s left",
+            self.folder.name, self.progress.step, course.steps, self.progress.step / len(self.loader), loss, lr,
+            self.loader.batch_size / self.recent, f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
+        )  # fmt: skip
+
+
+@contextmanager
+def stopping_cleanly() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets instead of breaking into a step; a second Ctrl-C breaks at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,120 @@
+"""The `svm` stage: one-vs-rest linear SVMs on a classifier's features, all classes in one matrix product.
+
+Minimises sum over classes of 1/2 |w|^2 + C sum_i max(0, 1 - y_i (w.x_i + b))^2, liblinear's L2-regularised squared hinge
+loss (Fan et al. 2008, JMLR 9, sec. 2), by L-BFGS; the bias is regularised with the weights, as there.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from topfive.data.draws import id_keys, uniform
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import Broken, Split, subset
+from topfive.data.loader import central_crops
+from topfive.errors import BadData
+from topfive.recipes.recipe import Svm
+
+log = logging.getLogger("topfive")
+
+
+@dataclass
+class Codes:
+    """Features of the images that could be read: codes (N, D), labels (N,), keys (N,) as in `data.draws`."""
+
+    codes: Tensor
+    labels: Tensor
+    rows: list[int]
+    broken: list[Broken]
+
+
+def extract_codes(classifier: nn.Module, split: Split, geometry: Geometry, workers: int, mirror: bool = False) -> Codes:
+    """`classifier.features` of every image of a split, in order; with `mirror`, of the mirrored images instead."""
+    codes: list[Tensor] = []
+    rows: list[int] = []
+    broken: list[Broken] = []
+    classifier.eval()
+    with torch.inference_mode():
+        for batch, bad in central_crops(split, geometry, workers=workers):
+            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images))  # type: ignore[operator]
+            rows += batch.rows
+            broken += bad
+    if not rows:
+        raise BadData("training: no image of the training split could be decoded; run topfive check on the data")
+    return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
+
+
+def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> Tensor:
+    """The sum over classes of the squared-hinge objectives. weights: (D + 1, classes), the last row the biases."""
+    margins = codes @ weights[:-1] + weights[-1]  # (N, D) -> (N, classes)
+    signs = torch.full_like(margins, -1.0).scatter_(1, labels[:, None], 1.0)
+    return 0.5 * weights.square().sum() + c * (1 - signs * margins).clamp_min(0).square().sum()
+
+
+def fit_weights(codes: Tensor, labels: Tensor, classes: int, c: float, iterations: int) -> Tensor:
+    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32."""
+    weights = torch.zeros(codes.shape[1] + 1, classes, requires_grad=True)
+    solver = torch.optim.LBFGS(
+        [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        value = objective(weights, codes, labels, c)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return weights.detach()
+
+
+def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
+    """The factor that makes softmax(factor x margins) most likely on these images: temperature scaling, inverted.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, sec. 4.2.
+    """
+    log_factor = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    solver = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        solver.zero_grad()
+        value = nn.functional.cross_entropy(log_factor.exp() * margins.double(), labels)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    return float(log_factor.detach().exp().clamp(1e-2, 1e2))
+
+
+def fit_svm(
+    classifier: nn.Module, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int
+) -> list[Broken]:
+    """Fit `classifier.svm` and `classifier.sharpness` in place; the training images that could not be read.
+
+    The sharpness is chosen on a share of the images that the SVM of that moment has not seen; then the SVM is fitted
+    again on all of them (law 10).
+    """
+    if stage.images is not None and stage.images < len(split):
+        chosen = uniform(seed, 0, id_keys(split.ids), 1)[:, 0].argsort(kind="stable")[: stage.images]
+        split = subset(split, sorted(chosen.tolist()))
+    found = extract_codes(classifier, split, geometry, workers)
+    held_out = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 1)[found.rows, 0] < stage.held_out)
+    codes, labels = found.codes, found.labels
+    if stage.mirror:
+        codes = torch.cat([codes, extract_codes(classifier, split, geometry, workers, mirror=True).codes])
+        labels, held_out = labels.repeat(2), held_out.repeat(2)
+    classes = classifier.svm.weight.shape[0]  # type: ignore[union-attr, index]
+    log.info("  %d codes of %d dimensions for %d SVMs", *codes.shape, classes)
+    sharpness = 1.0
+    if held_out.any() and not held_out.all():
+        weights = fit_weights(codes[~held_out], labels[~held_out], classes, stage.c, stage.iterations)
+        sharpness = fit_sharpness(codes[held_out] @ weights[:-1] + weights[-1], labels[held_out])
+    weights = fit_weights(codes, labels, classes, stage.c, stage.iterations)
+    with torch.no_grad():
+        classifier.svm.weight.copy_(weights[:-1].T)  # type: ignore[union-attr, operator]
+        classifier.svm.bias.copy_(weights[-1])  # type: ignore[union-attr, operator]
+        classifier.sharpness.fill_(sharpness)  # type: ignore[union-attr, operator]
+    return found.broken

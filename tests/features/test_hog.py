@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import torch
+from skimage.feature import hog as skimage_hog
+from skimage.filters import gaussian
+from sklearn.datasets import load_sample_image
+
+from topfive.features import Hog
+from topfive.features.hog import clipped_l2, strongest_gradient
+
+
+def oracle(image, cell, block, square_root):
+    """scikit-image's descriptor of (H, W, 3) in [0, 1], in float64."""
+    return skimage_hog(image.astype(np.float64), 9, (cell, cell), (block, block), "L2-Hys", False, square_root, True,
+                       channel_axis=-1)  # fmt: skip
+
+
+def smooth_colours(seed, height, width):
+    noise = gaussian(np.random.default_rng(seed).random((height, width, 3)), sigma=(2, 2, 0))
+    return ((noise - noise.min()) / np.ptp(noise)).astype(np.float32)
+
+
+def share_equal(image, cell, block, square_root):
+    ours = Hog(cell, block, square_root=square_root)(torch.from_numpy(image).permute(2, 0, 1)[None])[0].numpy()
+    expected = oracle(image, cell, block, square_root)
+    assert ours.shape == expected.shape
+    return (np.abs(ours - expected) <= 1e-6).mean()
+
+
+@pytest.mark.parametrize(("cell", "block"), [(4, 2), (8, 2), (8, 3)])
+@pytest.mark.parametrize("square_root", [True, False])
+def test_equals_scikit_image_on_random_smooth_colours(cell, block, square_root):
+    for seed in range(3):
+        assert share_equal(smooth_colours(seed, 64, 48), cell, block, square_root) >= 0.99
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_equals_scikit_image_on_a_photo(name):
+    photo = (load_sample_image(name) / 255).astype(np.float32)[:420, :630]  # cells do not divide it: a rest is left out
+    assert share_equal(photo, 8, 2, True) >= 0.99
+
+
+def test_equals_scikit_image_on_a_grey_image():
+    grey = smooth_colours(7, 40, 40)[..., 0]
+    expected = skimage_hog(grey.astype(np.float64), 9, (8, 8), (2, 2), "L2-Hys", False, True, True)
+    ours = Hog(8)(torch.from_numpy(grey)[None, None])[0].numpy()
+    assert (np.abs(ours - expected) <= 1e-6).mean() >= 0.99
+
+
+@pytest.mark.parametrize(("slope", "orientation"), [((1, 0), 0), ((-1, 0), 0), ((0, 1), 4), ((0, -1), 4), ((1, -1), 6)])
+def test_a_ramp_votes_for_one_orientation_whichever_way_it_rises(slope, orientation):
+    across, down = slope
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
+    ramp = (0.5 + 0.01 * (across * columns + down * rows))[None, None]
+    inner = Hog(8, block=1, square_root=False)(ramp).view(3, 3, 9)[1, 1]
+    assert inner.argmax().item() == orientation
+    assert inner.sum().item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_every_pixel_of_an_odd_cell_votes():
+    image = torch.zeros(1, 1, 9, 9)
+    image[..., 5, 2] = 1.0  # the only gradients: rows 4 and 6 downwards (columns 2), columns 1 and 3 across (row 5)
+    histograms = Hog(3, block=1, square_root=False).histograms(*strongest_gradient(image))
+    assert histograms.sum().item() * 9 == pytest.approx(4.0)
+    assert histograms[0, 0, 1, 0].item() * 9 == pytest.approx(1.0)  # (5, 1) is in the middle left cell, in its last row
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_flat_images_give_zeros_and_finite_gradients(level):
+    images = torch.full((2, 3, 32, 32), level, requires_grad=True)
+    described = Hog(4)(images)
+    described.sum().backward()
+    assert described.abs().max() <= 1e-6
+    assert images.grad is not None
+    assert images.grad.isfinite().all()
+
+
+def test_a_batch_is_its_images_one_by_one():
+    images = torch.stack([torch.from_numpy(smooth_colours(seed, 32, 32)).permute(2, 0, 1) for seed in range(4)])
+    hog = Hog(4)
+    together = hog(images)
+    assert together.shape == (4, hog.length(32, 32)) == (4, 7 * 7 * 36)
+    assert all(torch.allclose(together[i], hog(images[i : i + 1])[0], atol=1e-6) for i in range(4))
+
+
+def test_clipped_l2_by_hand():
+    block = torch.tensor([3.0, 4.0, 0.0])  # length 5 -> .6 .8 0 -> clipped .2 .2 0 -> .7071 .7071 0
+    assert clipped_l2(block).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0], abs=1e-6)

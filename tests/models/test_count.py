@@ -1,0 +1,97 @@
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from topfive.models import ZOO, build, count, count_layers, total
+
+FACTS = Path(__file__).parents[1] / "facts"
+PAPERS = ["lenet5", "cifar10_cuda_convnet", "cifar_resnet20", "alexnet", "resnet18_b"]
+
+
+def table(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+MODELS = {row["name"]: row for row in table(FACTS / "models.csv")}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_totals_and_depth_are_the_fact_bases(name):
+    row, counted, card = MODELS[name], total(count(name)), ZOO[name]
+    assert (counted.params, counted.macs) == (int(row["params"]), int(row["macs"]))
+    assert (card.params, card.macs, card.depth) == (int(row["params"]), int(row["macs"]), int(row["depth"]))
+    assert (card.year, card.classes) == (int(row["year"]), int(row["classes"]))
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_layer_by_layer_counts_are_the_fact_bases(name):
+    expected = [
+        ((int(r["cout"]), int(r["hout"]), int(r["wout"])), int(r["weights"]), int(r["biases"]), int(r["macs"]))
+        for r in table(FACTS / "layers" / f"{name}.csv")
+        if r["op"] in ("conv", "fc")
+    ]
+    ours = [(r.output, r.weights, r.biases, r.macs) for r in count(name) if r.op in ("conv", "fc")]
+    assert ours == expected
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_windows_of_convolutions_and_pools_are_the_fact_bases(name):
+    windows = ("conv", "maxpool", "avgpool", "trainable_avgpool")
+    expected = [
+        (r["op"], int(r["kernel"].split("x")[0]), int(r["stride"]), int(r["pad"] or 0))
+        for r in table(FACTS / "layers" / f"{name}.csv")
+        if r["op"] in windows
+    ]
+    assert [(r.op, r.kernel, r.stride, r.padding) for r in count(name) if r.op in windows] == expected
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_batch_normalization_and_pool_sizes_are_the_fact_bases(name):
+    rows = table(FACTS / "layers" / f"{name}.csv")
+    assert sum(r.params for r in count(name) if r.op == "bn") == int(rows[-1]["bn_params"] or 0)
+    pools = [(int(r["cout"]), int(r["hout"]), int(r["wout"])) for r in rows if r["op"] in ("maxpool", "avgpool", "lrn")]
+    assert [r.output for r in count(name) if r.op in ("maxpool", "avgpool", "lrn")] == pools
+
+
+def test_entries_without_a_published_count_by_hand():
+    assert total(count("pixels_linear")).params == 3 * 32 * 32 * 10 + 10
+    assert total(count("mlp")).params == (3072 * 500 + 500) + (500 * 10 + 10)
+    assert total(count("hog_svm")).params == 7 * 7 * 4 * 9 * 10 + 10
+    convs = [3 * 25 * 48, 48 * 25 * 128, 128 * 9 * 192, 192 * 9 * 192, 192 * 9 * 128]  # weights of alexnet_small
+    fcs = [128 * 3 * 3 * 1024, 1024 * 1024, 1024 * 10]
+    biases = 48 + 128 + 192 + 192 + 128 + 1024 + 1024 + 10
+    small = total(count("alexnet_small"))
+    assert small.params == sum(convs) + sum(fcs) + biases
+    assert small.macs == convs[0] * 32**2 + convs[1] * 15**2 + sum(convs[2:]) * 7**2 + sum(fcs)
+    stages = [4 * 9 * 32 * 32] + [9 * m * m // 2 + 3 * 9 * m * m + m * m // 2 for m in (64, 128, 256)]
+    resnet = total(count("resnet18_b_small"))
+    assert resnet.weights - 2400 == 27 * 32 + sum(stages) + 256 * 10  # 2400: the scales of its batch normalization
+    assert resnet.macs == 27 * 32 * 32**2 + sum(s * (32 >> i) ** 2 for i, s in enumerate(stages)) + 2560
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_card_is_what_its_entry_counts(name):
+    counted, card = total(count(name)), ZOO[name]
+    assert (card.params, card.macs) == (counted.params, counted.macs)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(name).parameters()) == card.params
+
+
+def test_counting_a_module_leaves_it_as_it_was():
+    module = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 9, 5))
+    module[1].eval()
+    before = {name: held.clone() for name, held in module.state_dict().items()}
+    rows = count_layers(module, (3, 7, 7))
+    assert [(r.name, r.op, r.output, r.weights, r.biases, r.macs) for r in rows] == [
+        ("0", "conv", (8, 3, 3), 216, 8, 216 * 9),
+        ("1", "bn", (8, 3, 3), 8, 8, 0),
+        ("2", "flatten", (72, 1, 1), 0, 0, 0),
+        ("3", "fc", (5, 1, 1), 360, 5, 360),
+    ]
+    assert [part.training for part in module] == [True, False, True, True]
+    assert all(torch.equal(held, before[name]) for name, held in module.state_dict().items())
+    assert not any(part._forward_hooks for part in module.modules())

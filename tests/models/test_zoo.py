@@ -1,0 +1,209 @@
+"""What holds for every entry: the contract of a classifier, and `build`."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+from topfive.errors import BadShape, Misused, UnknownName
+from topfive.layers import Normalize
+from topfive.models import ZOO, build
+
+LIGHT = [name for name in ZOO if name not in ("alexnet", "resnet18_b")]  # the code of these two is their small forms'
+
+
+@functools.cache
+def classifier(name):
+    """An entry in evaluation mode whose weights are all drawn, those that a builder leaves at 0 too."""
+    torch.manual_seed(0)
+    module = build(name, classes=7)
+    if name in ("pixels_linear", "hog_svm"):
+        for weights in module.parameters():
+            nn.init.normal_(weights)
+    return module.eval()
+
+
+@functools.cache
+def some_images(name):
+    side = 64 if name == "resnet18_b" else ZOO[name].image  # its global average pooling takes any: this is quicker
+    smooth = torch.rand(3, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+    return nn.functional.interpolate(smooth, (side, side), mode="bilinear")
+
+
+@functools.cache
+def scores(name):
+    with torch.no_grad():
+        return classifier(name)(some_images(name))
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_scores_are_finite_float32_and_tell_images_apart(name):
+    assert scores(name).shape == (3, 7)
+    assert scores(name).dtype == torch.float32
+    assert scores(name).isfinite().all()
+    assert (scores(name)[0] - scores(name)[1]).abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_normalize_comes_first_and_holds_buffers_only(name):
+    first, normalize = next(classifier(name).named_children())
+    assert first == "normalize"
+    assert isinstance(normalize, Normalize)
+    assert not list(normalize.parameters())
+    assert set(normalize.state_dict()) == {"mean", "std"}
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_normalize_is_applied_to_the_images(name):
+    module, images = classifier(name), some_images(name)
+    channels = module.normalize.channels
+    held = (module.normalize.mean, module.normalize.std)
+    shift = torch.full((channels, 1, 1), 0.25)
+    try:
+        module.normalize.set_values(-shift, torch.full((channels, 1, 1), 2.0))
+        with torch.no_grad():
+            shifted = module(images)
+    finally:
+        module.normalize.set_values(*held)
+    with torch.no_grad():
+        assert torch.allclose(shifted, module((images + 0.25) / 2), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(shifted, scores(name), atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_features_are_what_the_last_layer_sees(name):
+    module, seen = classifier(name), []
+    last = list(module.children())[-1]
+    if name in ("alexnet", "alexnet_small"):
+        last = module.fc8
+    hook = last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        module(some_images(name))
+        features = module.features(some_images(name))
+    hook.remove()
+    assert torch.equal(features, seen[0])
+    assert features.dim() == 2
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_autocast_leaves_the_last_layer_in_float32(name):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        automatic = classifier(name)(some_images(name))
+    assert automatic.dtype == torch.float32
+    assert not torch.equal(automatic, automatic.bfloat16().float())  # not merely a bfloat16 result cast up
+    assert torch.allclose(automatic, scores(name), rtol=0.05, atol=0.05 * scores(name).abs().max().item())
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_channels_last_gives_the_same_scores(name):
+    images = some_images(name).contiguous(memory_format=torch.channels_last)
+    module = classifier(name).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert torch.allclose(module(images), scores(name), rtol=1e-4, atol=1e-5 * scores(name).abs().max().item())
+    module.to(memory_format=torch.contiguous_format)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_exports_with_a_free_batch_size_and_agrees(name):
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(classifier(name), (some_images(name)[:2],), dynamic_shapes=({0: batch},))
+    with torch.no_grad():
+        exported = program.module()(some_images(name))
+    assert torch.allclose(exported, scores(name), rtol=1e-4, atol=1e-5 * scores(name).abs().max().item())
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_compiles_without_a_graph_break_under_autocast(name):
+    torch.compiler.reset()
+    compiled = torch.compile(classifier(name), backend="eager", fullgraph=True)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        expected, ours = classifier(name)(some_images(name)), compiled(some_images(name))
+    assert ours.dtype == torch.float32
+    assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_every_weight_gets_a_finite_gradient_in_training(name):
+    torch.manual_seed(2)
+    module = build(name, classes=7)
+    nn.functional.cross_entropy(module(some_images(name)), torch.tensor([0, 1, 2])).backward()
+    for weights in module.parameters():
+        assert weights.grad is not None
+        assert weights.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_runs_on_the_meta_device(name):
+    with torch.device("meta"):
+        module = build(name, classes=7)
+        meta_scores = module(torch.empty(2, 3, ZOO[name].image, ZOO[name].image))
+    assert meta_scores.device.type == "meta"
+    assert meta_scores.shape == (2, 7)
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_weights_come_from_the_global_generator(name):
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(torch.cat([weights.detach().flatten() for weights in build(name, classes=3).parameters()]))
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2]) == (name in ("pixels_linear", "hog_svm"))  # these start at 0
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_both_ends_of_the_sides_are_taken(name):
+    for side in ZOO[name].sides:
+        with torch.device("meta"):
+            module = build(name, classes=3, image=side).eval()
+            assert module(torch.empty(1, 3, side, side)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_wrong_images_are_refused_by_name(name):
+    with torch.device("meta"):
+        module = build(name)
+    with pytest.raises(BadShape, match=rf"^{name}: .*got \(1, 3, 13, 14\); resize"):
+        module(torch.empty(1, 3, 13, 14, device="meta"))
+    with pytest.raises(BadShape, match=rf"^{name}: images must be float32 in \[0, 1\], got torch.uint8"):
+        module.features(torch.empty(1, 3, 32, 32, device="meta", dtype=torch.uint8))
+
+
+def test_order_is_that_of_the_contest():
+    assert list(ZOO) == [
+        "pixels_linear", "mlp", "hog_svm", "lenet5", "cifar10_cuda_convnet", "cifar_resnet20",
+        "alexnet_small", "alexnet", "resnet18_b_small", "resnet18_b",
+    ]  # fmt: skip
+
+
+def test_small_forms_exist_and_take_what_the_large_ones_refuse():
+    large = {name: card for name, card in ZOO.items() if card.small}
+    assert set(large) == {"alexnet", "resnet18_b"}
+    for card in large.values():
+        low, high = ZOO[card.small].sides
+        assert low <= 32 <= high < card.smallest_photo <= card.sides[0]
+        assert (ZOO[card.small].year, ZOO[card.small].smallest_photo) == (card.year, 0)
+
+
+def test_classes_default_to_the_papers():
+    with torch.device("meta"):
+        assert build("resnet18_b").fc.out_features == 1000
+        assert build("resnet18_b", 12).fc.out_features == 12
+
+
+def test_misuse_is_refused_with_what_to_do():
+    with pytest.raises(UnknownName, match=r"there is no entry named 'alexnt' \(did you mean alexnet\?\); known: pix"):
+        build("alexnt")
+    with pytest.raises(
+        Misused, match=r"alexnet has no argument 'dropot' \(did you mean dropout\?\); known: image, dro"
+    ):
+        build("alexnet", dropot=0.1)
+    with pytest.raises(Misused, match="lenet5: classes must be at least 2, got 1"):
+        build("lenet5", 1)
+    with pytest.raises(Misused, match="alexnet: image must be 227 px, got 32; use alexnet_small"):
+        build("alexnet", image=32)
+    with pytest.raises(Misused, match="resnet18_b: image must be 128 to 640 px, got 64; use resnet18_b_small"):
+        build("resnet18_b", image=64)
+    with pytest.raises(Misused, match="hog_svm: image must be 16 to 256 px, got 300; resize the crops to"):
+        build("hog_svm", image=300)
