@@ -88,6 +88,7 @@ class Sgd(Strict):
 
     kind: Literal["sgd"] = "sgd"
     epochs: Positive
+    most_steps: Count | None = None  # the run is no longer than this, however many images an epoch has
     batch_size: Count  # images per optimizer step, all devices together
     micro_batch: Count | None = None  # images per forward pass; the whole batch when left out
     optimizer: Optimizer
@@ -97,6 +98,11 @@ class Sgd(Strict):
     clip_norm: Positive | None = None  # largest L2 norm of all gradients together
     ema_decay: Share | None = None  # exponential moving average of the weights, per step; judged in their place
     precision: Precision = Precision()
+
+    def steps(self, per_epoch: int) -> int:
+        """The length of the stage where an epoch is that many steps; at least one."""
+        whole = max(1, round(self.epochs * per_epoch))
+        return whole if self.most_steps is None else min(whole, self.most_steps)
 
     @model_validator(mode="after")
     def _steps_lie_in_the_run(self) -> "Sgd":
@@ -173,7 +179,7 @@ def _stretched(stage: Sgd | Svm, epochs: float) -> Sgd | Svm:
             "drop_at": tuple(drop * ratio for drop in stage.schedule.drop_at),
         }
     )
-    return stage.model_copy(update={"epochs": epochs, "schedule": schedule})
+    return stage.model_copy(update={"epochs": epochs, "most_steps": None, "schedule": schedule})
 
 
 def _unmirrored(stage: Sgd | Svm) -> Sgd | Svm:

@@ -94,13 +94,13 @@ class SgdLoop:
         batch = next(self.loader.epoch(0))
         size = self.stage.micro_batch or len(batch.images)
         log.info("measuring how to compute %s on this machine", type(self.classifier).__name__)
-        micro_batches = math.ceil(len(batch.images) / size)
+        micro_batches, supply = math.ceil(len(batch.images) / size), supply_seconds(self.loader)
         choice, seconds, _ = choose(
             self.classifier, batch.images[:size], batch.labels[:size], self.stage.precision,
-            lambda seconds: self.pace.first(seconds * micro_batches) * micro_batches,
+            lambda seconds: self.pace.first(seconds * micro_batches + supply) * micro_batches,
         )  # fmt: skip
         self.progress.choice = choice.to_json()
-        self.recent = seconds * micro_batches
+        self.recent = seconds * micro_batches + supply
         self.progress.legs = [(0, self.pace.first(self.recent, time.perf_counter() - started))]
         return choice
 
@@ -221,6 +221,16 @@ class SgdLoop:
             self.folder.name, self.progress.step, course.steps, self.progress.step / len(self.loader), loss, lr,
             self.loader.batch_size / self.recent, f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
         )  # fmt: skip
+
+
+def supply_seconds(loader: TrainingLoader) -> float:
+    """Seconds that a batch takes to be read, cut and put in place, as measured on a few."""
+    started, batches = time.perf_counter(), 0
+    for _ in loader.epoch(0):
+        batches += 1
+        if batches == 4 or time.perf_counter() - started > 1.0:
+            break
+    return (time.perf_counter() - started) / batches
 
 
 @contextmanager

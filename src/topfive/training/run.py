@@ -26,7 +26,7 @@ from topfive.models.zoo import ZOO, Card, build
 from topfive.recipes.recipe import Recipe, Sgd, open_recipe, published
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
-from topfive.training.loop import SgdLoop
+from topfive.training.loop import SgdLoop, supply_seconds
 from topfive.training.pace import Pace
 from topfive.training.svm import fit_svm
 from topfive.training.tuning import Choice, Trial, choose
@@ -230,7 +230,7 @@ def train(
         started = time.perf_counter()
         if isinstance(stage, Sgd):
             loader = training_loader(split, geometry, stage, recipe.seed, workers, device)
-            full_steps = max(1, round(stage.epochs * len(loader)))
+            full_steps = stage.steps(len(loader))
             loop = SgdLoop(classifier, stage, loader, out, progress, _with_most(pace, full_steps), stored)
             classifier = loop.fit()
             broken, epochs = loader.broken, progress.step / len(loader)
@@ -279,11 +279,9 @@ def try_out(name: str, data: ImageSet, recipe: Recipe) -> tuple[Choice, float, i
     loader = training_loader(data.split("train"), geometry, stage, recipe.seed, workers_here(), pick_device())
     batch = next(loader.epoch(0))
     size = stage.micro_batch or len(batch.images)
-    steps = max(1, round(stage.epochs * len(loader)))
-    choice, seconds, trials = choose(
-        classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps
-    )
-    return choice, seconds * -(-len(batch.images) // size), steps, trials
+    steps = stage.steps(len(loader))
+    choice, seconds, trials = choose(classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps)
+    return choice, seconds * -(-len(batch.images) // size) + supply_seconds(loader), steps, trials
 
 
 def geometry_of(recipe: Recipe) -> Geometry:
