@@ -117,8 +117,9 @@ def train(
 ) -> None:
     """Train NAME on DATA by its recipe into a run folder. Example: topfive train lenet5 digits --out runs/lenet5"""
     from topfive.data import open_data
-    from topfive.training.run import fit_recipe, try_out
     from topfive.training.run import train as fit
+    from topfive.training.run import try_out
+    from topfive.training.tailoring import fit_recipe
 
     images = open_data(data)
     logging.getLogger("topfive").info("%s: %s", images.name, images.layout)
@@ -218,7 +219,7 @@ def list_(as_json: Json = False) -> None:
     """The entries of the lineage, oldest idea first. Example: topfive list"""
     from topfive.models.zoo import ZOO
 
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": name, "family": card.family, "year": card.year, "input": f"3x{card.image}x{card.image}", "params": card.params,
          "macs": card.macs, "published": card.published, "source": card.source}
         for name, card in ZOO.items()

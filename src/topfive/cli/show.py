@@ -24,7 +24,7 @@ def show(names: list[str], as_json: bool) -> str:
     if len(names) > 2 or (len(names) == 2 and any(name in ZOO for name in names)):
         raise Misused(f"show: expected one entry, one recipe or two recipes, got {' '.join(names)}")
     if len(names) == 2:
-        return _two_recipes(*names, as_json)
+        return _two_recipes(names[0], names[1], as_json)
     return _entry(names[0], as_json) if names[0] in ZOO else _recipe(names[0], as_json)
 
 

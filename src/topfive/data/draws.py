@@ -41,7 +41,7 @@ def uniform(seed: int, epoch: int, ids: Keys, n: int) -> NDArray[np.float64]:
     run = mix(mix(np.array([seed & WRAP], np.uint64)) ^ np.uint64(epoch & WRAP))
     rows = mix(mix(run) ^ ids)
     columns = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(GOLDEN)
-    return (mix(rows[:, None] + columns) >> np.uint64(11)) * 2.0**-53
+    return (mix(rows[:, None] + columns) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def step_seed(seed: int, step: int, rank: int = 0) -> int:

@@ -158,10 +158,10 @@ class TrainingLoader:
                 pixels = cut_squares(found, range(len(found)), boxes, mirror, crop)
             else:
                 pixels = self._cut_photos(found, boxes, mirror)
-        images = to_images(pixels, self.device)
+        batch = to_images(pixels, self.device)
         if self.colour_basis is not None:
-            images = images + colour_shift(draws, self.colour_basis.to(images.device))
-        return Batch(images, self.split.labels[rows].to(self.device), rows)
+            batch = batch + colour_shift(draws, self.colour_basis.to(batch.device))
+        return Batch(batch, self.split.labels[rows].to(self.device), rows)
 
     def _cut_photos(self, images: list[Pixels], boxes: np.ndarray, mirror: np.ndarray) -> Pixels:
         crop, interpolation = self.geometry.crop, self.geometry.interpolation

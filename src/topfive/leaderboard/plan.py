@@ -19,8 +19,9 @@ from topfive.files import read_json, write_json
 from topfive.models.modelfile import load
 from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import Recipe, Sgd, Svm, parse
-from topfive.training.run import fit_recipe, geometry_of, photo_side, try_out, workers_here
+from topfive.training.run import try_out, workers_here
 from topfive.training.svm import extract_codes, objective
+from topfive.training.tailoring import fit_recipe, geometry_of, photo_side
 
 log = logging.getLogger("topfive")
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from topfive.errors import Misused, look_up, nearest
+from topfive.layers import Normalize
 from topfive.models.alexnet import alexnet, alexnet_small
 from topfive.models.cifar_resnet import cifar_resnet20
 from topfive.models.cuda_convnet import cifar10_cuda_convnet
@@ -263,3 +264,10 @@ def check_side(name: str, card: Card, image: int) -> None:
     meant = f"{low} px" if low == high else f"{low} to {high} px"
     instead = f"use {card.small}" if card.small and image < low else f"resize the crops to {meant}"
     raise Misused(f"{name}: image must be {meant}, got {image}; {instead}")
+
+
+def normalize_of(classifier: nn.Module) -> Normalize:
+    """The values half of a classifier's preprocessing, its first submodule."""
+    normalize = classifier.normalize
+    assert isinstance(normalize, Normalize)
+    return normalize

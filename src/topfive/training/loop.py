@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,8 @@ from topfive.training.schedule import rate
 from topfive.training.tuning import Choice, choose
 
 log = logging.getLogger("topfive")
+
+Forward = Callable[[Tensor], Tensor]
 
 SAVE_EVERY = 30.0  # seconds between checkpoints; more where writing one takes long
 SAY_EVERY = 10.0  # seconds between lines of progress
@@ -126,7 +128,15 @@ class SgdLoop:
         checkpoint.save(self.folder, self.progress, tensors)
         return time.perf_counter() - started
 
-    def _steps(self, forward, choice: Choice, course: Course, history: History, stop: threading.Event, spend) -> None:  # type: ignore[no-untyped-def]
+    def _steps(
+        self,
+        forward: Forward,
+        choice: Choice,
+        course: Course,
+        history: History,
+        stop: threading.Event,
+        spend: Callable[[], None],
+    ) -> None:
         progress, per_epoch = self.progress, len(self.loader)
         saved_at = said_at = time.perf_counter()
         saving, said_steps = 0.0, course.steps
@@ -163,7 +173,7 @@ class SgdLoop:
                 if over:
                     return
 
-    def _step(self, batch: Batch, lr: float, forward, choice: Choice) -> tuple[float, int]:  # type: ignore[no-untyped-def]
+    def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> tuple[float, int]:
         """One optimizer update; the mean loss and the number of wrong answers before it."""
         torch.manual_seed(step_seed(self.loader.seed, self.progress.step))
         for group in self.optimizer.param_groups:
@@ -171,7 +181,7 @@ class SgdLoop:
         self.optimizer.zero_grad(set_to_none=True)
         size, images_in_all = self.stage.micro_batch or len(batch.rows), len(batch.rows)
         loss_sum, wrong = 0.0, 0
-        for images, labels in zip(batch.images.split(size), batch.labels.split(size), strict=True):
+        for images, labels in zip(torch.split(batch.images, size), torch.split(batch.labels, size), strict=True):
             images = images.contiguous(memory_format=choice.memory_format)
             with choice.arithmetic(self.device):
                 scores = forward(images)

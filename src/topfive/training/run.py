@@ -8,32 +8,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 import topfive
 from topfive.data.augment import Augmentation
-from topfive.data.decode import shape
-from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import Broken, ImageSet, Split, subset
-from topfive.data.loader import TrainingLoader, central_crops
-from topfive.errors import BadData, BadFile, Misused, look_up
+from topfive.data.imageset import Broken, ImageSet, Split
+from topfive.data.loader import TrainingLoader
+from topfive.errors import Misused
 from topfive.files import write_json, write_text
 from topfive.models.modelfile import FILE_NAME, Model, save
-from topfive.models.zoo import ZOO, Card, build
-from topfive.recipes.recipe import Recipe, Sgd, open_recipe, published
+from topfive.models.zoo import build
+from topfive.recipes.recipe import Recipe, Sgd
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
 from topfive.training.loop import SgdLoop, supply_seconds
 from topfive.training.pace import Pace
+from topfive.training.statistics import colour_basis, set_values
 from topfive.training.svm import fit_svm
+from topfive.training.tailoring import fit_recipe, geometry_of
 from topfive.training.tuning import Choice, Trial, choose
 
 log = logging.getLogger("topfive")
-
-STATISTICS = 10_000  # training images that means and deviations are computed on
 
 
 @dataclass
@@ -48,112 +44,6 @@ class Run:
     choice: dict[str, str] | None = None
     broken: list[Broken] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
-
-
-def photo_side(data: ImageSet) -> int:
-    """The shorter side that most of the training images have at least, px: the median over up to 200 of them."""
-    split = data.split("train")
-    if split.pixels is not None:
-        return int(min(split.pixels.shape[-2:]))
-    assert split.paths is not None
-    sides = []
-    for path in split.paths[:: max(1, len(split) // 200)]:
-        try:
-            sides.append(min(shape(path)))
-        except BadFile:
-            continue  # named when it is to be decoded
-    return int(np.median(sides)) if sides else 0
-
-
-def crop_side(card: Card, side: int) -> int:
-    """The side of the crop that an entry sees of images of this shorter side, px.
-
-    An entry with one published size keeps it. One that takes a range sees the images as they are, up to 64 px, in steps
-    of 32 px as the documented stem rules have them.
-    """
-    lowest, highest = card.sides
-    if lowest == highest:
-        return card.image
-    return max(lowest, min(highest, 64 if side >= 64 else 32))
-
-
-def fit_recipe(
-    name: str, data: ImageSet, recipe: str | None = None, settings: dict[str, str] | None = None
-) -> tuple[Recipe, list[str]]:
-    """The recipe to train an entry by on these images, and what was changed in it, said in words.
-
-    recipe: a recipe's name, its variant (`paper`), or a TOML file; the small-image recipe of the entry when left out.
-    Raises Misused when the images are too small for the entry.
-    """
-    card = look_up(name, ZOO, kind="entry")
-    side = photo_side(data)
-    if side and side < card.smallest_photo:
-        raise Misused(
-            f"{name}: expected images of at least {card.smallest_photo} px, those of {data.name} are {side} px; "
-            f"use {card.small}, its form for small images"
-        )
-    known = published()
-    wanted = recipe or next(
-        (f"{name}.{variant}" for variant in ("small", "paper") if f"{name}.{variant}" in known), name
-    )
-    loaded = open_recipe(f"{name}.{wanted}" if f"{name}.{wanted}" in known else wanted, settings)
-    if loaded.entry != name:
-        raise Misused(
-            f"recipe {wanted}: is for {loaded.entry}, not for {name}; choose one of {name}'s with topfive show {name}"
-        )
-    changes = []
-    if loaded.mirrors and not data.mirror:
-        loaded = loaded.without_mirror()
-        changes.append("mirroring turned off: a mirrored character is another character")
-    crop = loaded.geometry.crop or crop_side(card, side)
-    default_short = crop if crop <= 96 else round(crop * 256 / 224)
-    if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
-        default_short = round(crop * 256 / 224)
-    short = loaded.geometry.resize_short or default_short
-    geometry = loaded.geometry.model_copy(update={"crop": crop, "resize_short": short})
-    arguments = dict(loaded.model)
-    if card.sides[0] != card.sides[1]:
-        arguments.setdefault("image", crop)
-    if name == "lenet5" and [label.key for label in data.classes] == [str(digit) for digit in range(10)]:
-        arguments.setdefault("digit_codes", True)
-    return loaded.model_copy(update={"geometry": geometry, "model": arguments}), changes
-
-
-def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Geometry, workers: int) -> None:
-    """Compute what the recipe says on up to STATISTICS training images and put it into `classifier.normalize`."""
-    values, normalize = recipe.values, classifier.normalize
-    channels = normalize.mean.shape[0]  # type: ignore[union-attr, index]
-    mean, std = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
-    if values.subtract != "none" or values.unit == "std":
-        chosen = np.sort(np.argsort(uniform(recipe.seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:STATISTICS])
-        sums, squares, seen = 0.0, 0.0, 0
-        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers):
-            images = normalize(batch.images).double()  # still the identity, but for a luma step
-            sums, squares, seen = sums + images.sum(0), squares + images.square().sum(0), seen + len(images)
-        if not seen:
-            raise BadData("training: no image of the training split could be decoded; give another split")
-        image_mean, square_mean = torch.as_tensor(sums) / seen, torch.as_tensor(squares) / seen
-        channel_mean = image_mean.mean((1, 2), keepdim=True)
-        deviation = (square_mean.mean((1, 2), keepdim=True) - channel_mean.square()).clamp_min(0).sqrt()
-        mean = {"none": mean, "channel": channel_mean, "image": image_mean}[values.subtract]
-        std = {"std": deviation.clamp_min(1e-3), "one": std, "byte": std / 255}[values.unit]
-    elif values.unit == "byte":
-        std = std / 255
-    normalize.set_values(mean.float(), std.float())  # type: ignore[union-attr, operator]
-
-
-def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int) -> Tensor:
-    """Eigenvectors of the RGB covariance of training pixels in columns, each times its eigenvalue, (3, 3).
-
-    Krizhevsky et al. 2012, sec. 4.1; on up to 1,000 images, pixels in [0, 1].
-    """
-    chosen = np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:1000]
-    pixels = [
-        batch.images.permute(0, 2, 3, 1).reshape(-1, 3).double()
-        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers)
-    ]
-    values, vectors = torch.linalg.eigh(torch.cat(pixels).T.cov())
-    return (vectors * values).float()
 
 
 def versions() -> dict[str, str]:
@@ -280,14 +170,10 @@ def try_out(name: str, data: ImageSet, recipe: Recipe) -> tuple[Choice, float, i
     batch = next(loader.epoch(0))
     size = stage.micro_batch or len(batch.images)
     steps = stage.steps(len(loader))
-    choice, seconds, trials = choose(classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps)
+    choice, seconds, trials = choose(
+        classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps
+    )
     return choice, seconds * -(-len(batch.images) // size) + supply_seconds(loader), steps, trials
-
-
-def geometry_of(recipe: Recipe) -> Geometry:
-    """The geometry of a recipe that `fit_recipe` has fitted to its images."""
-    assert recipe.geometry.resize_short is not None and recipe.geometry.crop is not None
-    return Geometry(recipe.geometry.resize_short, recipe.geometry.crop, recipe.geometry.interpolation)
 
 
 def _with_most(pace: Pace | None, steps: int) -> Pace:

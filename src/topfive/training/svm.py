@@ -14,7 +14,8 @@ from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split, subset
 from topfive.data.loader import central_crops
-from topfive.errors import BadData
+from topfive.errors import BadData, Misused
+from topfive.models.hog_svm import HogSvm
 from topfive.recipes.recipe import Svm
 
 log = logging.getLogger("topfive")
@@ -35,10 +36,11 @@ def extract_codes(classifier: nn.Module, split: Split, geometry: Geometry, worke
     codes: list[Tensor] = []
     rows: list[int] = []
     broken: list[Broken] = []
+    features = svm_of(classifier).features
     classifier.eval()
     with torch.inference_mode():
         for batch, bad in central_crops(split, geometry, workers=workers):
-            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images))  # type: ignore[operator]
+            codes.append(features(batch.images.flip(3) if mirror else batch.images))
             rows += batch.rows
             broken += bad
     if not rows:
@@ -89,9 +91,7 @@ def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
     return float(log_factor.detach().exp().clamp(1e-2, 1e2))
 
 
-def fit_svm(
-    classifier: nn.Module, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int
-) -> list[Broken]:
+def fit_svm(classifier: HogSvm, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int) -> list[Broken]:
     """Fit `classifier.svm` and `classifier.sharpness` in place; the training images that could not be read.
 
     The sharpness is chosen on a share of the images that the SVM of that moment has not seen; then the SVM is fitted
@@ -106,7 +106,8 @@ def fit_svm(
     if stage.mirror:
         codes = torch.cat([codes, extract_codes(classifier, split, geometry, workers, mirror=True).codes])
         labels, held_out = labels.repeat(2), held_out.repeat(2)
-    classes = classifier.svm.weight.shape[0]  # type: ignore[union-attr, index]
+    machine = svm_of(classifier)
+    classes = machine.svm.out_features
     log.info("  %d codes of %d dimensions for %d SVMs", *codes.shape, classes)
     sharpness = 1.0
     if held_out.any() and not held_out.all():
@@ -114,7 +115,16 @@ def fit_svm(
         sharpness = fit_sharpness(codes[held_out] @ weights[:-1] + weights[-1], labels[held_out])
     weights = fit_weights(codes, labels, classes, stage.c, stage.iterations)
     with torch.no_grad():
-        classifier.svm.weight.copy_(weights[:-1].T)  # type: ignore[union-attr, operator]
-        classifier.svm.bias.copy_(weights[-1])  # type: ignore[union-attr, operator]
-        classifier.sharpness.fill_(sharpness)  # type: ignore[union-attr, operator]
+        machine.svm.weight.copy_(weights[:-1].T)
+        machine.svm.bias.copy_(weights[-1])
+        machine.sharpness.fill_(sharpness)
     return found.broken
+
+
+def svm_of(classifier: nn.Module) -> HogSvm:
+    """The classifier as one whose `svm` and `sharpness` are fitted; Misused for a network."""
+    if not isinstance(classifier, HogSvm):
+        raise Misused(
+            f"recipe: an svm stage fits hand-made entries such as hog_svm, got {type(classifier).__name__}; use sgd"
+        )
+    return classifier

@@ -43,7 +43,8 @@ class Choice:
 
     def place(self, classifier: nn.Module) -> nn.Module:
         """The classifier with its weights in this layout, in place."""
-        return classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+        classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        return classifier
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -57,7 +58,7 @@ class Choice:
 
     def run(self, classifier: nn.Module) -> Callable[[Tensor], Tensor]:
         """The function to call on images."""
-        return torch.compile(classifier) if self.compile == "yes" else classifier  # type: ignore[return-value]
+        return torch.compile(classifier) if self.compile == "yes" else classifier
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,53 @@
+"""What is computed on the training images before training: means, deviations and principal colours."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from topfive.data.draws import id_keys, uniform
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import Split, subset
+from topfive.data.loader import central_crops
+from topfive.errors import BadData
+from topfive.models.zoo import normalize_of
+from topfive.recipes.recipe import Recipe
+
+IMAGES = 10_000  # that means and deviations are computed on, at most
+
+
+def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Geometry, workers: int) -> None:
+    """Compute what the recipe says on up to IMAGES training images and put it into `classifier.normalize`."""
+    values, normalize = recipe.values, normalize_of(classifier)
+    channels = normalize.channels
+    mean, std = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
+    if values.subtract != "none" or values.unit == "std":
+        chosen = np.sort(np.argsort(uniform(recipe.seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:IMAGES])
+        sums, squares, seen = torch.zeros(1).double(), torch.zeros(1).double(), 0
+        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers):
+            images = normalize(batch.images).double()  # still the identity, but for a luma step
+            sums, squares, seen = sums + images.sum(0), squares + images.square().sum(0), seen + len(images)
+        if not seen:
+            raise BadData("training: no image of the training split could be decoded; give another split")
+        image_mean, square_mean = sums / seen, squares / seen
+        channel_mean = image_mean.mean((1, 2), keepdim=True)
+        deviation = (square_mean.mean((1, 2), keepdim=True) - channel_mean.square()).clamp_min(0).sqrt()
+        mean = {"none": mean, "channel": channel_mean, "image": image_mean}[values.subtract]
+        std = {"std": deviation.clamp_min(1e-3), "one": std, "byte": std / 255}[values.unit]
+    elif values.unit == "byte":
+        std = std / 255
+    normalize.set_values(mean.float(), std.float())
+
+
+def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int) -> Tensor:
+    """Eigenvectors of the RGB covariance of training pixels in columns, each times its eigenvalue, (3, 3).
+
+    Krizhevsky et al. 2012, sec. 4.1; on up to 1,000 images, pixels in [0, 1].
+    """
+    chosen = np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:1000]
+    pixels = [
+        batch.images.permute(0, 2, 3, 1).reshape(-1, 3).double()
+        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers)
+    ]
+    values, vectors = torch.linalg.eigh(torch.cat(pixels).T.cov())
+    basis: Tensor = (vectors * values).float()
+    return basis

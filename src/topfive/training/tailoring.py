@@ -1,0 +1,85 @@
+"""A recipe tailored to the images at hand: the crop, the entry's arguments, and whether to mirror."""
+
+import numpy as np
+
+from topfive.data.decode import shape
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ImageSet
+from topfive.errors import BadFile, Misused, look_up
+from topfive.models.zoo import ZOO, Card
+from topfive.recipes.recipe import Recipe, Sgd, open_recipe, published
+
+
+def photo_side(data: ImageSet) -> int:
+    """The shorter side that most of the training images have at least, px: the median over up to 200 of them."""
+    split = data.split("train")
+    if split.pixels is not None:
+        return int(min(split.pixels.shape[-2:]))
+    assert split.paths is not None
+    sides = []
+    for path in split.paths[:: max(1, len(split) // 200)]:
+        try:
+            sides.append(min(shape(path)))
+        except BadFile:
+            continue  # named when it is to be decoded
+    return int(np.median(sides)) if sides else 0
+
+
+def crop_side(card: Card, side: int) -> int:
+    """The side of the crop that an entry sees of images of this shorter side, px.
+
+    An entry with one published size keeps it. One that takes a range sees the images as they are, up to 64 px, in steps
+    of 32 px as the documented stem rules have them.
+    """
+    lowest, highest = card.sides
+    if lowest == highest:
+        return card.image
+    return max(lowest, min(highest, 64 if side >= 64 else 32))
+
+
+def fit_recipe(
+    name: str, data: ImageSet, recipe: str | None = None, settings: dict[str, str] | None = None
+) -> tuple[Recipe, list[str]]:
+    """The recipe to train an entry by on these images, and what was changed in it, said in words.
+
+    recipe: a recipe's name, its variant (`paper`), or a TOML file; the small-image recipe of the entry when left out.
+    Raises Misused when the images are too small for the entry.
+    """
+    card = look_up(name, ZOO, kind="entry")
+    side = photo_side(data)
+    if side and side < card.smallest_photo:
+        raise Misused(
+            f"{name}: expected images of at least {card.smallest_photo} px, those of {data.name} are {side} px; "
+            f"use {card.small}, its form for small images"
+        )
+    known = published()
+    wanted = recipe or next(
+        (f"{name}.{variant}" for variant in ("small", "paper") if f"{name}.{variant}" in known), name
+    )
+    loaded = open_recipe(f"{name}.{wanted}" if f"{name}.{wanted}" in known else wanted, settings)
+    if loaded.entry != name:
+        raise Misused(
+            f"recipe {wanted}: is for {loaded.entry}, not for {name}; choose one of {name}'s with topfive show {name}"
+        )
+    changes = []
+    if loaded.mirrors and not data.mirror:
+        loaded = loaded.without_mirror()
+        changes.append("mirroring turned off: a mirrored character is another character")
+    crop = loaded.geometry.crop or crop_side(card, side)
+    default_short = crop if crop <= 96 else round(crop * 256 / 224)
+    if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
+        default_short = round(crop * 256 / 224)
+    short = loaded.geometry.resize_short or default_short
+    geometry = loaded.geometry.model_copy(update={"crop": crop, "resize_short": short})
+    arguments = dict(loaded.model)
+    if card.sides[0] != card.sides[1]:
+        arguments.setdefault("image", crop)
+    if name == "lenet5" and [label.key for label in data.classes] == [str(digit) for digit in range(10)]:
+        arguments.setdefault("digit_codes", True)
+    return loaded.model_copy(update={"geometry": geometry, "model": arguments}), changes
+
+
+def geometry_of(recipe: Recipe) -> Geometry:
+    """The geometry of a recipe that `fit_recipe` has fitted to its images."""
+    assert recipe.geometry.resize_short is not None and recipe.geometry.crop is not None
+    return Geometry(recipe.geometry.resize_short, recipe.geometry.crop, recipe.geometry.interpolation)
