@@ -27,7 +27,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         os.replace(aside, path)
     except OSError as error:
         raise BadFile(
-            f"{path}: could not be written ({error.strerror or error}); free some space or choose another --out; what was there before is untouched"
+            f"{path}: could not be written ({error.strerror or error}); free some space or choose another --out; "
+            "what was there before is untouched"
         ) from error
     finally:
         aside.unlink(missing_ok=True)

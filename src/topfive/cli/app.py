@@ -32,7 +32,7 @@ def main() -> None:
     """Run the command line: errors become one sentence on stderr and an exit code."""
     from topfive.errors import TopfiveError
 
-    # Two threads that spin while they wait lose up to ten times their speed to one busy neighbour; sleeping costs little.
+    # Threads that spin while they wait lose up to ten times their speed to one busy neighbour; sleeping costs little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("topfive").setLevel(logging.INFO)
@@ -133,8 +133,14 @@ def train(
             _show({"entry": name, "stages": [stage.kind for stage in fitted.stage]}, as_json)
             return
         choice, seconds, steps, trials = try_out(name, images, fitted)
-        forecast = {"entry": name, "steps": steps, "choice": str(choice), "seconds_per_step": seconds, "forecast_minutes": seconds * steps / 60,
-                    "tried": {str(trial.choice): trial.images_per_second for trial in trials}}  # fmt: skip
+        forecast = {
+            "entry": name,
+            "steps": steps,
+            "choice": str(choice),
+            "seconds_per_step": seconds,
+            "forecast_minutes": seconds * steps / 60,
+            "tried": {str(trial.choice): trial.images_per_second for trial in trials},
+        }
         _show(forecast, as_json)
         return
     folder = out or Path("runs") / f"{name}-on-{images.name}"
@@ -220,10 +226,18 @@ def list_(as_json: Json = False) -> None:
     from topfive.models.zoo import ZOO
 
     rows: list[dict[str, Any]] = [
-        {"name": name, "family": card.family, "year": card.year, "input": f"3x{card.image}x{card.image}", "params": card.params,
-         "macs": card.macs, "published": card.published, "source": card.source}
+        {
+            "name": name,
+            "family": card.family,
+            "year": card.year,
+            "input": f"3x{card.image}x{card.image}",
+            "params": card.params,
+            "macs": card.macs,
+            "published": card.published,
+            "source": card.source,
+        }
         for name, card in ZOO.items()
-    ]  # fmt: skip
+    ]
     if as_json:
         _print_json(rows)
         return
@@ -242,7 +256,8 @@ def list_(as_json: Json = False) -> None:
         shown.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
     shown.add_column("published")
     for row in rows:
-        shown.add_row(row["name"], row["family"], str(row["year"]), row["input"], _grouped(row["params"]), _grouped(row["macs"]), row["published"] or "")  # fmt: skip
+        counts = _grouped(row["params"]), _grouped(row["macs"])
+        shown.add_row(row["name"], row["family"], str(row["year"]), row["input"], *counts, row["published"] or "")
     Console(width=max(130, Console().width)).print(shown)
 
 

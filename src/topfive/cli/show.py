@@ -34,8 +34,9 @@ def _entry(name: str, as_json: bool) -> str:
     recipes = [recipe for recipe in published() if recipe.split(".")[0] == name]
     document: dict[str, Any] = {
         "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
-        "input": f"3x{card.image}x{card.image}", "classes": card.classes, "published": card.published, "small_form": card.small,
-        "recipes": recipes, "params": whole.params, "macs": whole.macs, "paper_params": card.params, "paper_macs": card.macs,
+        "input": f"3x{card.image}x{card.image}", "classes": card.classes, "published": card.published,
+        "small_form": card.small, "recipes": recipes, "params": whole.params, "macs": whole.macs,
+        "paper_params": card.params, "paper_macs": card.macs,
         "layers": [{**vars(row), "params": row.params} for row in rows],
     }  # fmt: skip
     if as_json:
@@ -45,7 +46,8 @@ def _entry(name: str, as_json: bool) -> str:
     for column in ("op", "output", "kernel", "stride", "params", "MACs"):
         table.add_column(column, justify="left" if column == "op" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(row.name, row.op, "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride), _count(row.params), _count(row.macs))  # fmt: skip
+        sides = "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride)
+        table.add_row(row.name, row.op, *sides, _count(row.params), _count(row.macs))
     table.add_row("total", "", "", "", "", f"{whole.params:,}", f"{whole.macs:,}")
     head = [
         f"{name} ({card.year}), {card.source}",

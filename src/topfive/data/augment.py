@@ -3,10 +3,10 @@
 Every kind of augmentation is a rule for boxes, so there is one way to cut them:
 
     none           the central crop
-    pad_crop       `padding` px of black around the crop-sized image, a random crop     He et al. 2015, sec. 4.2
-    random_crop    a random crop of the central square of side `resize_short`           Krizhevsky et al. 2012, sec. 4.1
-    resized_crop   area and aspect ratio at random, resized to the crop                 Szegedy et al. 2014, sec. 6
-    scale_jitter   shorter side at random in `short` px, then a random crop             Simonyan & Zisserman 2014, sec. 3.1
+    pad_crop       `padding` px of black around the crop-sized image, a random crop   He et al. 2015, sec. 4.2
+    random_crop    a random crop of the central square of side `resize_short`         Krizhevsky et al. 2012, sec. 4.1
+    resized_crop   area and aspect ratio at random, resized to the crop               Szegedy et al. 2014, sec. 6
+    scale_jitter   shorter side at random in `short` px, then a random crop           Simonyan, Zisserman 2014, sec. 3.1
 
 The first three cut whole pixels out of squares of one size and therefore out of memory by slicing; the last two resize
 each image.
@@ -32,7 +32,7 @@ Boxes = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """padding: px. area, ratio: ranges of `resized_crop`. short: range of `scale_jitter`, px. colour: `none` or `pca`."""
+    """padding: px. area, ratio: ranges of `resized_crop`. short: px, range of `scale_jitter`. colour: `none`, `pca`."""
 
     kind: str = "none"
     padding: int = 0

@@ -36,7 +36,8 @@ class Geometry:
     def __post_init__(self) -> None:
         if not 0 < self.crop <= self.resize_short or self.interpolation not in INTERPOLATION:
             raise BadFile(
-                f"geometry: expected 0 < crop <= resize_short and interpolation one of {', '.join(INTERPOLATION)}, got {self}"
+                "geometry: expected 0 < crop <= resize_short and interpolation one of "
+                f"{', '.join(INTERPOLATION)}, got {self}"
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -87,7 +88,10 @@ def resize_short(image: Pixels, short: int, interpolation: str = "bilinear") -> 
 def resize_box(
     image: Pixels, box: tuple[float, float, float, float], size: tuple[int, int], interpolation: str = "bilinear"
 ) -> Pixels:
-    """Cut `box` (left, top, right, bottom, px, fractions allowed) out of an (H, W, C) image, resized to (height, width)."""
+    """Cut `box` (left, top, right, bottom) in px or fractions of it out of an (H, W, C) image, resized to `size`.
+
+    size: height and width, px.
+    """
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     picture = Image.fromarray(np.ascontiguousarray(squeezed))
     resized = np.asarray(picture.resize((size[1], size[0]), INTERPOLATION[interpolation], box=box))

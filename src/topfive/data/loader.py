@@ -176,7 +176,7 @@ class TrainingLoader:
 def central_crops(
     split: Split, geometry: Geometry, batch_size: int = 256, workers: int = 2, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Batch, list[Broken]]]:
-    """Every image of a split once, in order, through the geometry alone; with each batch, its images that are broken."""
+    """Every image of a split once, in order, through the geometry alone; with each batch, its broken images."""
     fits = split.pixels is not None and split.pixels.shape[-2:] == (geometry.crop,) * 2 == (geometry.resize_short,) * 2
     with ThreadPoolExecutor(max(1, workers)) as pool:
 

@@ -27,8 +27,9 @@ class Report:
     def to_text(self) -> str:
         """A few lines for a terminal."""
         figures = self.document
+        counted = f"evaluated {figures['evaluated']} of {figures['of']} images, 1 crop"
         lines = [
-            f"{figures['entry']} on {figures['split']}: evaluated {figures['evaluated']} of {figures['of']} images, 1 crop",
+            f"{figures['entry']} on {figures['split']}: {counted}",
             f"  top-1 error {_percent(figures['top1_error'], figures['top1_interval'])}",
         ]
         if figures["top5_error"] is None:

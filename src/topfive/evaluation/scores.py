@@ -1,4 +1,4 @@
-"""Scores files: what a model answered on every image of a split, from which every figure is computed again in seconds."""
+"""Scores files: what a model answered on every image of a split; every figure is computed from them in seconds."""
 
 import json
 import logging
@@ -110,6 +110,14 @@ def score(model: Model, data: ImageSet, split: str | None = None, batch_size: in
             log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
                      (now - started) / done * (len(images) - done))  # fmt: skip
     return Scores(
-        model.entry, split, answers, columns[images.labels], images.ids, model.classes, model.card.scores, tuple(broken),
-        model.sha256, data.manifest,
-    )  # fmt: skip
+        entry=model.entry,
+        split=split,
+        scores=answers,
+        labels=columns[images.labels],
+        ids=images.ids,
+        classes=model.classes,
+        kind=model.card.scores,
+        broken=tuple(broken),
+        model=model.sha256,
+        data=data.manifest,
+    )

@@ -29,8 +29,9 @@ FORMAT = 1
 HARDEST = 24  # images shown
 THUMBNAIL = 96  # px
 COLUMNS = (
-    "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high", "evaluated", "of",
-    "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs", "recipe_epochs", "recipe", "reason",
+    "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high",
+    "evaluated", "of", "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs",
+    "recipe_epochs", "recipe", "reason",
 )  # fmt: skip
 
 
@@ -120,10 +121,11 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
     card = ZOO[result.entry]
     row: dict[str, Any] = {
         "entry": result.name, "year": card.year, "family": card.family, "depth": card.depth, "source": card.source,
-        "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done", "reason": result.reason,
-        "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None, "top5_interval": None, "top_k": None,
-        "evaluated": None, "of": None, "broken": None, "external_data": None, "train_minutes": None, "params": None, "macs": None,
-        "ms_per_image": result.ms_per_image, "file_mb": None, "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
+        "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done",
+        "reason": result.reason, "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None,
+        "top5_interval": None, "top_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
+        "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image, "file_mb": None,
+        "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes, "choice": result.choice,
         "curve": result.curve, "per_class_error": [], "confusion": [], "model_file": None,
     }  # fmt: skip
@@ -143,10 +145,11 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
         "confusion",
     )
     inside = result.file.is_relative_to(out)
+    fitted_elsewhere = result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data
     return row | {key: report[key] for key in copied} | {
         "top_k": 5 if report["top5_error"] is not None else (report["smaller_k"] or {"k": 1})["k"],
         "broken": len(report["broken"]),
-        "external_data": result.model.external_data or (result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data),
+        "external_data": result.model.external_data or fitted_elsewhere,
         "train_minutes": None if result.train_seconds is None else result.train_seconds / 60,
         "params": counts.params,
         "macs": counts.macs,
@@ -156,7 +159,7 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
 
 
 def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms: float | None) -> dict[str, Any] | None:
-    """The entry to recommend: of those within the limits the one of lowest top-1 error; None when none is within them."""
+    """The entry to recommend: of those within the limits the one of lowest top-1 error; None when none is within."""
     fitting = [
         row for row in entries
         if row["top1_error"] is not None

@@ -9,13 +9,14 @@ from typing import Any
 from topfive.data.faults import find_broken
 from topfive.data.imageset import ImageSet
 from topfive.data.layouts import open_data
-from topfive.errors import BadFile, Misused, TopfiveError
-from topfive.evaluation.scores import load_scores, score
+from topfive.errors import Interrupted, Misused, TopfiveError
+from topfive.evaluation.report import judge
+from topfive.evaluation.scores import Scores, load_scores, score
 from topfive.files import read_json, write_json, write_text
 from topfive.leaderboard.board import Result, build_board, milliseconds_an_image, to_csv
 from topfive.leaderboard.page import render
-from topfive.leaderboard.plan import Plan, Slot, load_plan, make_plan, share_out, shrunk
-from topfive.models.modelfile import FILE_NAME, load
+from topfive.leaderboard.plan import Plan, Slot, load_plan, make_plan, share_out
+from topfive.models.modelfile import FILE_NAME, Model, find, load
 from topfive.training import checkpoint, history
 from topfive.training.pace import Pace
 from topfive.training.run import train
@@ -24,6 +25,7 @@ from topfive.training.tuning import Choice
 log = logging.getLogger("topfive")
 
 MINUTES = 10.0
+PLAN, RUN = "plan.json", "run.json"
 PAGE_SECONDS = 8.0  # kept back for the report
 
 
@@ -60,8 +62,8 @@ def contest(
         )
     found = _settle_plan(images, entries or [], minutes, Path(plan) if plan else None, folder, started)
     log.info("%s", found.to_text())
-    clock = _Clock(found, folder, started)
-    results = [_take_turn(slot, position, found, images, folder, clock) for position, slot in enumerate(found.slots)]
+    clock = _Clock(folder, started)
+    results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
     board = build_board(images, results, broken, found.minutes, clock.spent(), folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
     write_text(folder / "leaderboard.csv", to_csv(board))
@@ -72,13 +74,21 @@ def contest(
 class _Clock:
     """Seconds of the contest, over all the processes it took."""
 
-    def __init__(self, plan: Plan, folder: Path, started: float) -> None:
-        self.started = started
-        self.file = folder / "spent.json"
-        self.before = read_json(self.file)["seconds"] if self.file.exists() else 0.0
+    def __init__(self, folder: Path, started: float) -> None:
+        self.started, self.file = started, folder / "spent.json"
+        self.before = float(read_json(self.file)["seconds"]) if self.file.exists() else 0.0
+        for state in folder.glob(
+            f"entries/*/{checkpoint.FILE_NAME}"
+        ):  # a kill leaves the last entry's time there alone
+            home = state.parents[1]
+            if not (home / RUN).exists() and (
+                not self.file.exists() or state.stat().st_mtime > self.file.stat().st_mtime
+            ):
+                found = checkpoint.load(home)
+                self.before += found[0].seconds if found else 0.0
 
     def spent(self) -> float:
-        return float(self.before) + time.perf_counter() - self.started
+        return self.before + time.perf_counter() - self.started
 
     def keep(self) -> None:
         write_json(self.file, {"seconds": self.spent()})
@@ -88,7 +98,7 @@ def _settle_plan(
     data: ImageSet, entries: list[str], minutes: float | None, repeat: Path | None, folder: Path, started: float
 ) -> Plan:
     """The plan in `folder` where this is the same contest, that of `repeat`, or a new one."""
-    path = folder / "plan.json"
+    path = folder / PLAN
     if path.exists():
         plan = load_plan(path)
         same = plan.data == data.manifest and (not entries or plan.asked == entries) and minutes in (None, plan.minutes)
@@ -108,88 +118,72 @@ def _settle_plan(
     return plan
 
 
-def _take_turn(slot: Slot, position: int, plan: Plan, data: ImageSet, folder: Path, clock: _Clock) -> Result:
+def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clock) -> Result:
     """Train and judge one entry, or find that it is done; a failure becomes its result, and the others go on."""
     home = folder / "entries" / slot.name.replace("/", "_")
-    result = Result(slot.name, slot.entry, changes=list(slot.changes), judged_as_it_is=bool(slot.model),
-                    recipe_epochs=slot.recipe_epochs)  # fmt: skip
+    result = Result(slot.name, slot.entry, judged_as_it_is=bool(slot.model), recipe_epochs=slot.recipe_epochs)
     try:
         if slot.model:
-            file = Path(slot.model)
-            result.model, result.file = load(file), (file / FILE_NAME if file.is_dir() else file)
+            result.file = find(slot.model)
         else:
-            _train(slot, position, plan, data, home, clock, result)
-        assert result.model is not None
-        scores_file = home / "scores.safetensors"
-        if scores_file.exists() and load_scores(scores_file).model == result.model.sha256:
-            result.scores = load_scores(scores_file)
-        else:
-            result.scores = score(result.model, data)
-            result.scores.save(scores_file)
+            if not (home / RUN).exists():
+                _train(slot, plan, data, home, clock)
+            _read_run(slot, plan, home, result)
+            plan.save(folder / PLAN)
+            result.file = home / FILE_NAME
+        result.model = load(result.file)
+        result.scores = _scores(result.model, data, home / "scores.safetensors")
         result.ms_per_image = milliseconds_an_image(result.model)
-    except TopfiveError as error:
-        if not isinstance(error, Misused | BadFile) and error.exit_code == 130:
-            clock.keep()
-            raise
-        result.model, result.reason = None, str(error)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         clock.keep()
         raise
+    except TopfiveError as error:
+        result.model, result.reason = None, str(error)
     except Exception as error:  # an entry's own fault must not take the others with it
         log.debug("%s", traceback.format_exc())
-        result.model, result.reason = (
-            None,
-            f"{slot.name}: failed inside topfive ({type(error).__name__}: {error}); please report it",
-        )
+        fault = f"{type(error).__name__}: {error}"
+        result.model, result.reason = None, f"{slot.name}: failed inside topfive ({fault}); please report it"
     clock.keep()
-    if result.reason:
-        log.error("%s: failed: %s", slot.name, result.reason)
-    elif result.scores is not None:
-        wrong = float((~result.scores.averaged.argmax(1).eq(result.scores.labels)).float().mean())
-        log.info(
-            "%s: top-1 error %.2f %%, %.1f of %g minutes spent",
-            slot.name,
-            100 * wrong,
-            clock.spent() / 60,
-            plan.minutes,
-        )
+    if result.scores is None or result.model is None:
+        log.error("%s failed: %s", slot.name, result.reason)
+    else:
+        figures = judge(result.scores).to_text().splitlines()[1].strip()
+        log.info("%s: %s; %.1f of %g minutes spent", slot.name, figures, clock.spent() / 60, plan.minutes)
     return result
 
 
-def _train(slot: Slot, position: int, plan: Plan, data: ImageSet, home: Path, clock: _Clock, result: Result) -> None:
-    """Train a slot's entry in its run folder, or read the run that is there already."""
-    if not (home / "run.json").exists():
-        resumed = checkpoint.load(home)
-        replay = list(slot.legs)
-        if not replay and resumed is None:
-            before = slot.seconds
-            remaining = plan.minutes * 60 - clock.spent() - PAGE_SECONDS
-            share_out(plan.slots[position:], remaining)
-            log.info("%s: %.1f min (planned %.1f)", slot.name, slot.seconds / 60, before / 60)
-        recipe, changes = shrunk(slot, len(data.split("train")))
-        slot.recipe = recipe.model_dump(mode="json")
-        slot.changes += changes
-        plan.save(home.parent.parent / "plan.json")
-        pace = Pace(most=0, seconds=None if replay else slot.seconds, replay=replay)
-        run = train(slot.entry, data, home, recipe=recipe, resume=resumed is not None, pace=pace)
-        slot.legs = run.legs
-        if run.choice is not None:
-            slot.choice = run.choice
-            stage = recipe.stage[0]
-            compiled = stage.precision.model_copy(update=run.choice)  # type: ignore[union-attr]
-            slot.recipe["stage"][0]["precision"] = compiled.model_dump(mode="json")
-        plan.save(home.parent.parent / "plan.json")
-    document = read_json(home / "run.json")
-    result.file, result.model, result.recipe = home / FILE_NAME, load(home), slot.opened()
-    result.train_seconds = document["seconds"]
-    result.curve = history.read(home)
-    result.choice = str(Choice(**document["choice"])) if document["choice"] else ""
-    if slot.recipe_epochs is not None:
-        result.epochs = document["epochs"]
-        if document["legs"][-1][1] < document["full_steps"]:
-            slot_change = f"epochs {slot.recipe_epochs:g} -> {result.epochs:.1f}"
-            result.changes = [*slot.changes, slot_change]
-        else:
-            result.changes = list(slot.changes)
-    else:
-        result.changes = list(slot.changes)
+def _train(slot: Slot, plan: Plan, data: ImageSet, home: Path, clock: _Clock) -> None:
+    """Settle a slot's share of the time that is left and train its entry, or go on with its run."""
+    if not slot.settled:
+        planned = slot.seconds
+        share_out(plan.slots[plan.slots.index(slot) :], plan.minutes * 60 - clock.spent() - PAGE_SECONDS)
+        log.info("%s: at most %.1f min (planned %.1f)", slot.name, slot.seconds / 60, planned / 60)
+        slot.settle(len(data.split("train")))
+        plan.save(home.parents[1] / PLAN)
+    pace = Pace(most=0, seconds=None if slot.legs else slot.seconds, replay=slot.legs)
+    resume = checkpoint.load(home) is not None
+    train(slot.entry, data, home, recipe=slot.opened(), resume=resume, pace=pace)
+
+
+def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
+    """What a finished run says of itself, into the result and into the plan, by which it can be repeated."""
+    run = read_json(home / RUN)
+    result.recipe, result.train_seconds, result.curve = slot.opened(), run["seconds"], history.read(home)
+    result.changes = list(slot.changes)
+    if run["choice"] is None:
+        return
+    slot.keep_run([(start, end) for start, end in run["legs"]], run["choice"])
+    result.choice, result.epochs = str(Choice(**run["choice"])), run["epochs"]
+    if run["legs"][-1][1] < run["full_steps"]:
+        result.changes.append(f"epochs {slot.recipe_epochs:g} -> {run['epochs']:.1f}, to keep to the minutes")
+
+
+def _scores(model: Model, data: ImageSet, file: Path) -> Scores:
+    """The model's scores on the judged images: those in `file` if they are of this model, else new ones, kept there."""
+    if file.exists():
+        kept = load_scores(file)
+        if (kept.model, kept.data) == (model.sha256, data.manifest):
+            return kept
+    scores = score(model, data)
+    scores.save(file)
+    return scores

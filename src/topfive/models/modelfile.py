@@ -65,7 +65,7 @@ class Model:
         return ZOO[self.entry]
 
     def scores(self, images: Tensor) -> Tensor:
-        """float32 RGB images (N, 3, crop, crop) in [0, 1] -> float32 scores (N, classes), in eval mode, no gradients."""
+        """float32 RGB images (N, 3, crop, crop) in [0, 1] -> float32 scores (N, classes), in eval mode, no grad."""
         self.classifier.eval()
         with torch.inference_mode():
             scores: Tensor = self.classifier(images)
@@ -96,8 +96,8 @@ class Model:
         for kind, extra in (("does not know", set(theirs) - set(ours)), ("also knows", set(ours) - set(theirs))):
             if extra:
                 raise BadData(
-                    f"{data.name}: expected the {len(ours)} classes that {self.entry} was fitted on, but the model {kind} "
-                    f"{', '.join(repr(key) for key in sorted(extra)[:5])}{' ...' if len(extra) > 5 else ''}; "
+                    f"{data.name}: expected the {len(ours)} classes that {self.entry} was fitted on, but the model "
+                    f"{kind} {', '.join(repr(key) for key in sorted(extra)[:5])}{' ...' if len(extra) > 5 else ''}; "
                     "give the class folders the same names"
                 )
         return torch.tensor([ours[key] for key in theirs])

@@ -262,8 +262,13 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
 def _keys_beside(path: list[int | str]) -> list[str]:
     """The keys that may stand where the last part of `path` stands."""
     groups: dict[str, type[Strict]] = {
-        "optimizer": Optimizer, "schedule": Schedule, "augment": Augment, "geometry": Geometry, "values": Values, "precision": Precision,
-    }  # fmt: skip
+        "optimizer": Optimizer,
+        "schedule": Schedule,
+        "augment": Augment,
+        "geometry": Geometry,
+        "values": Values,
+        "precision": Precision,
+    }
     parent = str(path[-2]) if len(path) > 1 else ""
     if parent in groups:
         return list(groups[parent].model_fields)

@@ -1,7 +1,7 @@
 """Checkpoints: everything a stage needs to go on as if it had never stopped, in one safetensors file.
 
-The file is replaced whole, so a kill at any moment leaves the last good one (law 9). Images need no state: which images,
-in which order, cropped how, follows from the step (law 4).
+The file is replaced whole, so a kill at any moment leaves the last good one (law 9). Images need no state: which
+images, in which order, cropped how, follows from the step (law 4).
 """
 
 import json

@@ -1,5 +1,6 @@
 """What happened in a run, as it happened: `metrics.jsonl`, one JSON object a line, and TensorBoard where installed."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ FILE_NAME = "metrics.jsonl"
 class History:
     """Appends records to `metrics.jsonl` of a run.
 
-    After a kill the file may be ahead of the checkpoint: `bytes` kept there says where to cut it (`resume_at`), so that a
-    resumed run leaves the same history as one that was never stopped.
+    After a kill the file may be ahead of the checkpoint: `bytes` kept there says where to cut it (`resume_at`), so that
+    a resumed run leaves the same history as one that was never stopped.
     """
 
     def __init__(self, folder: Path, resume_at: int = 0) -> None:
@@ -22,6 +23,7 @@ class History:
         try:
             self.file = open(self.path, "ab")  # noqa: SIM115 - closed in close()
             self.file.truncate(resume_at)
+            self.file.seek(resume_at)  # where `bytes` counts from; the cut alone leaves it at the old end
         except OSError as error:
             raise BadFile(f"{self.path}: could not be written ({error.strerror})") from error
         self.board = _tensorboard(folder)
@@ -46,7 +48,8 @@ class History:
 
     def close(self) -> None:
         """Flush and close."""
-        self.file.close()
+        with contextlib.suppress(OSError):  # what could not be written has been said by `add`
+            self.file.close()
         if self.board is not None:
             self.board.close()
 

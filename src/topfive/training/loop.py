@@ -55,7 +55,7 @@ class SgdLoop:
         self.recent = 0.0  # seconds a step of late
 
     def fit(self) -> nn.Module:
-        """Take the stage's steps; the classifier with the weights to judge (the averaged ones where the recipe says so).
+        """Take the stage's steps; the classifier with the weights to judge, averaged where the recipe says so.
 
         Raises Diverged on a loss that is not finite, Interrupted after Ctrl-C; a checkpoint is kept in both cases.
         """
@@ -141,10 +141,10 @@ class SgdLoop:
         saved_at = said_at = time.perf_counter()
         saving, said_steps = 0.0, course.steps
         self.classifier.train()
+        began = time.perf_counter()  # of a step, which includes the supply of its batch
         while progress.step < course.steps:
             epoch, first = divmod(progress.step, per_epoch)
             for batch in self.loader.epoch(epoch, first):
-                began = time.perf_counter()
                 lr = self.stage.optimizer.lr * rate(course.done(progress.step), self.stage.schedule, self.stage.epochs)
                 loss, wrong = self._step(batch, lr, forward, choice)
                 progress.step += 1
@@ -168,10 +168,11 @@ class SgdLoop:
                 if stop.is_set() or over or now - saved_at > max(SAVE_EVERY, 20 * saving):
                     spend()
                     saving, saved_at = self._save(), time.perf_counter()
-                if stop.is_set() and not over:
+                if stop.is_set():
                     raise KeyboardInterrupt
                 if over:
                     return
+                began = time.perf_counter()
 
     def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> tuple[float, int]:
         """One optimizer update; the mean loss and the number of wrong answers before it."""

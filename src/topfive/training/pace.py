@@ -38,7 +38,8 @@ class Course:
 class Pace:
     """Decides how long a run is: as its recipe says, or as long as `seconds` allow, or as it was the last time.
 
-    most: steps of the full recipe. seconds: for measuring, compiling and all steps; None for no limit. replay: the legs to repeat.
+    most: steps of the full recipe. seconds: for measuring, compiling and all steps; None for no limit. replay: the legs
+    to repeat.
     """
 
     most: int

@@ -1,7 +1,7 @@
 """The `svm` stage: one-vs-rest linear SVMs on a classifier's features, all classes in one matrix product.
 
-Minimises sum over classes of 1/2 |w|^2 + C sum_i max(0, 1 - y_i (w.x_i + b))^2, liblinear's L2-regularised squared hinge
-loss (Fan et al. 2008, JMLR 9, sec. 2), by L-BFGS; the bias is regularised with the weights, as there.
+Minimises sum over classes of 1/2 |w|^2 + C sum_i max(0, 1 - y_i (w.x_i + b))^2, liblinear's L2-regularised squared
+hinge loss (Fan et al. 2008, JMLR 9, sec. 2), by L-BFGS; the bias is regularised with the weights, as there.
 """
 
 import logging
@@ -91,7 +91,9 @@ def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
     return float(log_factor.detach().exp().clamp(1e-2, 1e2))
 
 
-def fit_svm(classifier: HogSvm, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int) -> list[Broken]:
+def fit_svm(
+    classifier: nn.Module, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int
+) -> list[Broken]:
     """Fit `classifier.svm` and `classifier.sharpness` in place; the training images that could not be read.
 
     The sharpness is chosen on a share of the images that the SVM of that moment has not seen; then the SVM is fitted

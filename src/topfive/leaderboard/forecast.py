@@ -1,0 +1,94 @@
+"""What an entry would cost on this machine, from a few measured steps."""
+
+import logging
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from topfive.data.imageset import ImageSet, subset
+from topfive.models.zoo import build
+from topfive.recipes.recipe import Recipe, Sgd, Svm
+from topfive.training.run import training_loader, try_out, workers_here
+from topfive.training.svm import extract_codes, objective
+from topfive.training.tailoring import geometry_of
+from topfive.training.tuning import PROBE, Choice, time_steps
+
+log = logging.getLogger("topfive")
+
+FEW = 64  # images that answering and coding are timed on
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """need: seconds to train by the whole recipe. answering: seconds for the judged images.
+
+    recipe: with the layout and arithmetic that were found fastest.
+    """
+
+    need: float
+    answering: float
+    recipe: Recipe
+
+
+def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
+    """What the whole recipe needs on this machine."""
+    classifier = build(name, len(data.classes), **dict(recipe.model)).eval()
+    answering = answering_seconds(classifier, geometry_of(recipe).crop, data)
+    stage = recipe.stage[0]
+    if isinstance(stage, Svm):
+        return Forecast(svm_seconds(classifier, stage, recipe, data), answering, recipe)
+    log.info("%s:", name)
+    found, seconds, steps, _ = try_out(name, data, with_precision(recipe, compile="no"))
+    # Whether to compile is settled when the entry's share is known.
+    measured = with_precision(recipe, layout=found.layout, autocast=found.autocast)
+    return Forecast(seconds * steps, answering, measured)
+
+
+def with_precision(recipe: Recipe, **changes: str) -> Recipe:
+    """The recipe with keys of its first stage's `precision` changed."""
+    first, *others = recipe.stage
+    assert isinstance(first, Sgd)
+    precision = first.precision.model_copy(update=changes)
+    return recipe.model_copy(update={"stage": (first.model_copy(update={"precision": precision}), *others)})
+
+
+def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
+    """A first estimate of the seconds a network's recipe needs, from two steps of a few images."""
+    stage = recipe.stage[0]
+    assert isinstance(stage, Sgd)
+    loader = training_loader(
+        data.split("train"), geometry_of(recipe), stage, recipe.seed, workers_here(), torch.device("cpu")
+    )
+    images = torch.rand(PROBE, 3, geometry_of(recipe).crop, geometry_of(recipe).crop)
+    classifier = build(name, len(data.classes), **dict(recipe.model)).train()
+    labels = torch.zeros(PROBE, dtype=torch.long)
+    seconds = time_steps(classifier, Choice("channels_last"), images, labels, least_seconds=0) / PROBE
+    return seconds * loader.batch_size * stage.steps(len(loader))
+
+
+def answering_seconds(classifier: nn.Module, crop: int, data: ImageSet) -> float:
+    """Forecast of one pass over the judged images."""
+    images = torch.zeros(FEW, 3, crop, crop)
+    with torch.inference_mode():
+        classifier(images[:1])
+        started = time.perf_counter()
+        classifier(images)
+    return (time.perf_counter() - started) / FEW * len(data.split(data.judged))
+
+
+def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
+    """Forecast of an `svm` stage: codes once (twice with mirror images), then two fits."""
+    split = data.split("train")
+    few = subset(split, list(range(0, len(split), max(1, len(split) // FEW)))[:FEW])
+    started = time.perf_counter()
+    found = extract_codes(classifier, few, geometry_of(recipe), workers_here())
+    coding = (time.perf_counter() - started) / len(few)
+    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes), requires_grad=True)
+    codes, labels = found.codes.repeat(8, 1), found.labels.repeat(8)
+    started = time.perf_counter()
+    objective(weights, codes, labels, stage.c).backward()  # type: ignore[no-untyped-call]
+    fitting = (time.perf_counter() - started) / len(codes) * 1.25 * stage.iterations * 2
+    images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
+    return images * (coding + fitting)

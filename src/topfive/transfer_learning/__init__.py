@@ -1,0 +1,1 @@
+"""An old body for a new task: laid out, and empty so far."""
