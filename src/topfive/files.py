@@ -7,6 +7,7 @@ good file as it was.
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(aside)
-        with open(aside, "rb") as file:
+        with open(aside, "r+b") as file:  # for writing: Windows flushes no other
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
@@ -31,7 +32,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
             "what was there before is untouched"
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # a place that cannot be written cannot be cleaned either, and has nothing to clean
+            aside.unlink()
     return path
 
 

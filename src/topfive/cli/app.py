@@ -9,10 +9,13 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+BATCH = 32  # images that predict reads at once
 
 app = typer.Typer(
     name="topfive",
@@ -108,7 +111,7 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the recipe.")
     ] = None,
-    epochs: Annotated[float | None, typer.Option(min=0, help="Stretch the recipe to so many epochs.")] = None,
+    epochs: Annotated[float | None, typer.Option(min=0.01, help="Stretch the recipe to so many epochs.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder.", show_default="runs/NAME-on-DATA")] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Decoding threads.", show_default="one a core")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
@@ -186,7 +189,6 @@ def predict(
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
     from topfive.data.decode import IMAGE_ENDINGS
-    from topfive.errors import BadFile
     from topfive.models import load
 
     loaded = load(model)
@@ -195,14 +197,10 @@ def predict(
     failed = 0
     if as_csv:
         print(_csv_line("image", "place", "key", "name", "probability"))
-    for path in paths:
-        try:
-            [guesses] = loaded.predict([path], top)
-        except BadFile as error:  # the others are still answered
-            print(f"topfive: {error}", file=sys.stderr)
+    for path, guesses in _answers(loaded, paths, top):
+        if guesses is None:
             failed += 1
-            continue
-        if as_csv:
+        elif as_csv:
             for place, guess in enumerate(guesses, 1):
                 print(_csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
         elif as_json:
@@ -210,10 +208,8 @@ def predict(
         else:
             print(path)
             for guess in guesses:
-                print(
-                    f"  {100 * guess.probability:5.1f} %  {guess.name}"
-                    + (f" ({guess.key})" if guess.key != guess.name else "")
-                )
+                key = f" ({guess.key})" if guess.key != guess.name else ""
+                print(f"  {100 * guess.probability:5.1f} %  {guess.name}{key}")
     if as_json:
         _print_json(rows)
     if failed:
@@ -281,6 +277,23 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise Misused(f"--set {text}: expected KEY=VALUE, such as stage.0.epochs=5")
     return key.strip(), value.strip()
+
+
+def _answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, Any]]:
+    """Each path with its guesses, or with None and a sentence on stderr where it is no readable image."""
+    from topfive.errors import BadFile
+
+    for start in range(0, len(paths), BATCH):
+        batch = paths[start : start + BATCH]
+        try:
+            yield from zip(batch, model.predict(batch, top), strict=True)
+        except BadFile:  # one of them is broken: the others are still answered
+            for path in batch:
+                try:
+                    yield path, model.predict([path], top)[0]
+                except BadFile as error:
+                    print(f"topfive: {error}", file=sys.stderr)
+                    yield path, None
 
 
 def _pictures(path: Path, endings: Any) -> list[Path]:

@@ -61,7 +61,7 @@ def to_pixels(image: Tensor) -> Pixels:
 def to_images(pixels: Pixels | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, H, W, 1 or 3) -> float32 RGB (N, 3, H, W) in [0, 1], stored channels last."""
     batch = torch.as_tensor(pixels).to(device).permute(0, 3, 1, 2)
-    images = batch.to(torch.float32) / 255
+    images = batch.to(torch.float32, memory_format=torch.channels_last) / 255
     return images if images.shape[1] == 3 else images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
 
 

@@ -16,7 +16,7 @@ from topfive.data.imageset import Broken, ClassLabel, ImageSet
 from topfive.data.loader import central_crops
 from topfive.errors import BadFile
 from topfive.files import write_whole
-from topfive.models.modelfile import Model
+from topfive.models.modelfile import Model, best_device
 
 log = logging.getLogger("topfive")
 
@@ -97,8 +97,8 @@ def score(model: Model, data: ImageSet, split: str | None = None, batch_size: in
     columns = model.align(data)
     answers = torch.full((len(images), 1, len(model.classes)), torch.nan)
     broken: list[Broken] = []
-    device = next(model.classifier.buffers()).device
-    model.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = best_device()
+    model.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = said_at = time.perf_counter()
     for batch, bad in central_crops(images, model.geometry, batch_size, workers, device):
         if batch.rows:
@@ -109,6 +109,7 @@ def score(model: Model, data: ImageSet, split: str | None = None, batch_size: in
             said_at, done = now, batch.rows[-1] + 1
             log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
                      (now - started) / done * (len(images) - done))  # fmt: skip
+    model.classifier.to("cpu")
     return Scores(
         entry=model.entry,
         split=split,

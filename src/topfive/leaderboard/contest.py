@@ -99,17 +99,18 @@ def _settle_plan(
 ) -> Plan:
     """The plan in `folder` where this is the same contest, that of `repeat`, or a new one."""
     path = folder / PLAN
+    if repeat is not None and (entries or minutes is not None):
+        raise Misused("--plan: brings its own entries and minutes; leave out --entries and --minutes")
+    wanted = None if repeat is None else load_plan(repeat)
     if path.exists():
         plan = load_plan(path)
         same = plan.data == data.manifest and (not entries or plan.asked == entries) and minutes in (None, plan.minutes)
-        if not same:
+        if not same or (wanted is not None and wanted.content != plan.content):
             raise Misused(f"{folder}: holds a contest with other images, entries or minutes; choose another --out")
         log.info("going on with the contest in %s", folder)
         return plan
-    if repeat is not None:
-        plan = load_plan(repeat)
-        if entries or minutes is not None:
-            raise Misused("--plan: brings its own entries and minutes; leave out --entries and --minutes")
+    if wanted is not None:
+        plan = wanted
         if plan.data != data.manifest:
             raise Misused(f"{repeat}: is the plan of a contest on other images ({plan.name}); give the same data")
     else:
@@ -138,11 +139,12 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clo
         clock.keep()
         raise
     except TopfiveError as error:
-        result.model, result.reason = None, str(error)
+        result.model, result.scores, result.reason = None, None, str(error)
     except Exception as error:  # an entry's own fault must not take the others with it
         log.debug("%s", traceback.format_exc())
         fault = f"{type(error).__name__}: {error}"
-        result.model, result.reason = None, f"{slot.name}: failed inside topfive ({fault}); please report it"
+        result.model, result.scores = None, None
+        result.reason = f"{slot.name}: failed inside topfive ({fault}); please report it"
     clock.keep()
     if result.scores is None or result.model is None:
         log.error("%s failed: %s", slot.name, result.reason)
@@ -161,8 +163,7 @@ def _train(slot: Slot, plan: Plan, data: ImageSet, home: Path, clock: _Clock) ->
         slot.settle(len(data.split("train")))
         plan.save(home.parents[1] / PLAN)
     pace = Pace(most=0, seconds=None if slot.legs else slot.seconds, replay=slot.legs)
-    resume = checkpoint.load(home) is not None
-    train(slot.entry, data, home, recipe=slot.opened(), resume=resume, pace=pace)
+    train(slot.entry, data, home, recipe=slot.opened(), resume=True, pace=pace)  # from the start if none was begun
 
 
 def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:

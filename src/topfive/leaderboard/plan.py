@@ -101,6 +101,11 @@ class Plan:
             f"{entry}: left out, its recipe is forecast to take {need / 60:.0f} minutes; name it in --entries to have it"
         )
 
+    @property
+    def content(self) -> tuple[str, float, list[str]]:
+        """What makes it the plan of one contest and not of another: images, minutes and entries."""
+        return self.data, self.minutes, [slot.name for slot in self.slots]
+
     def save(self, path: Path) -> None:
         """Write `plan.json`, whole or not at all."""
         write_json(path, {"format": FORMAT, **asdict(self)})
@@ -185,6 +190,9 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
                 changes=changes,
             )
         )
+    called = [slot.name for slot in plan.slots]
+    if len(set(called)) < len(called):
+        raise Misused(f"--entries: two models go by one name in {', '.join(called)}; rename a file or its folder")
     if not asked:
         _leave_out_hopeless(plan, time.perf_counter() - started)
     plan.slots.sort(key=lambda slot: slot.need)

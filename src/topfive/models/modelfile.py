@@ -147,6 +147,11 @@ def save(model: Model, path: Path) -> Path:
     return write_whole(path, write)
 
 
+def best_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def find(path: str | Path) -> Path:
     """The model file that `path` means: itself, or the one in that run folder. BadFile when there is none."""
     path = Path(path)

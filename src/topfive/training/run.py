@@ -17,7 +17,7 @@ from topfive.data.imageset import Broken, ImageSet, Split
 from topfive.data.loader import TrainingLoader
 from topfive.errors import Misused
 from topfive.files import write_json, write_text
-from topfive.models.modelfile import FILE_NAME, Model, save
+from topfive.models.modelfile import FILE_NAME, Model, best_device, save
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd
 from topfive.training import checkpoint
@@ -58,11 +58,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def pick_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def workers_here() -> int:
     """Decoding threads: one a core."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -88,7 +83,7 @@ def train(
     if recipe is None:
         recipe, changes = fit_recipe(name, data)
     workers = workers_here() if workers is None else workers
-    device = pick_device()
+    device = best_device()
     found = checkpoint.load(out)
     if (found or (out / FILE_NAME).exists()) and not resume:
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
@@ -165,8 +160,8 @@ def try_out(name: str, data: ImageSet, recipe: Recipe) -> tuple[Choice, float, i
     """Measure the first `sgd` stage on this machine without training: choice, seconds a step, steps, and all trials."""
     geometry = geometry_of(recipe)
     stage = next(stage for stage in recipe.stage if isinstance(stage, Sgd))
-    classifier = build(name, len(data.classes), **dict(recipe.model)).to(pick_device())
-    loader = training_loader(data.split("train"), geometry, stage, recipe.seed, workers_here(), pick_device())
+    classifier = build(name, len(data.classes), **dict(recipe.model)).to(best_device())
+    loader = training_loader(data.split("train"), geometry, stage, recipe.seed, workers_here(), best_device())
     batch = next(loader.epoch(0))
     size = stage.micro_batch or len(batch.images)
     steps = stage.steps(len(loader))

@@ -1,0 +1,126 @@
+"""A write is whole or absent, whatever fails in the middle of it."""
+
+import errno
+import json
+import math
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from topfive.errors import BadFile
+from topfive.files import read_json, write_bytes, write_json, write_text, write_whole
+
+
+@contextmanager
+def full_disk(bytes_left: int) -> Iterator[None]:
+    """No file may grow beyond `bytes_left`, as on a full disk: the kernel refuses, not a stand-in of ours."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "figures.json"
+    document = {"name": "Große Hunde 犬", "error": 0.125, "none": None, "list": [1, 2]}
+    assert write_json(path, document) == path
+    assert json.loads(path.read_bytes()) == document
+    assert "犬" in path.read_text(encoding="utf-8")  # readable by a person, not \\u escapes
+    assert read_json(path) == document
+    assert write_text(path, "é\n").read_bytes() == b"\xc3\xa9\n"
+    assert write_bytes(path, b"\0\1").read_bytes() == b"\0\1"
+    assert os.listdir(path.parent) == ["figures.json"]
+
+
+def test_the_old_file_is_replaced_in_one_step(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "x", "old")
+
+    def write(aside: Path) -> None:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+        assert aside.parent == path.parent  # a rename across file systems would not be one step
+
+    write_whole(path, write)
+    assert path.read_text() == "new"
+
+
+def test_it_is_flushed_to_the_disk_before_it_takes_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, steps, fsync, replace = tmp_path / "x", [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (steps.append("flush"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (steps.append("rename"), replace(*paths)))
+    write_text(path, "new")
+    assert steps == ["flush", "rename"]
+
+
+@pytest.mark.parametrize("before", [None, "the last good one"])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, before: str | None) -> None:
+    path = tmp_path / "x.json"
+    if before is not None:
+        path.write_text(before)
+    with (
+        full_disk(1000),
+        pytest.raises(BadFile, match=r"x\.json: could not be written \(File too large\); free some space"),
+    ):
+        write_bytes(path, bytes(100_000))
+    assert os.listdir(tmp_path) == ([] if before is None else ["x.json"])
+    assert before is None or path.read_text() == before
+
+
+def test_a_flush_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_space(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = write_text(tmp_path / "x", "old")
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(BadFile, match="x: could not be written .No space left on device.; free some space"):
+        write_text(path, "new")
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["x"])
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_any_other_stop_passes_through_and_leaves_what_was_there(tmp_path: Path, error: type[BaseException]) -> None:
+    path = write_text(tmp_path / "x", "old")
+
+    def write(aside: Path) -> None:
+        aside.write_text("half of the n")
+        raise error("stopped")
+
+    with pytest.raises(error, match="stopped"):
+        write_whole(path, write)
+    assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["x"])
+
+
+@pytest.mark.parametrize("place", ["file/x.json", "file/deeper/x.json", "folder", "n" * 300])
+def test_a_place_that_cannot_hold_a_file_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("a file, not a folder")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadFile, match=f"{place}: could not be written .*choose another --out"):
+        write_text(tmp_path / place, "content")
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_nan_is_refused_before_the_old_file_is_touched(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "x.json", {"error": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"error": math.nan})
+    assert read_json(path) == {"error": 0.5}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe", b'{"a": 1} {"b": 2}'])
+def test_broken_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(BadFile, match=r"x\.json: is not valid JSON \(.+\); delete it or restore it"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"x\.json: could not be read \(No such file or directory\)"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(BadFile, match=r"could not be read \(Is a directory\)"):
+        read_json(tmp_path)
