@@ -78,7 +78,7 @@ def test_a_flush_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
 
     path = write_text(tmp_path / "x", "old")
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(BadFile, match="x: could not be written .No space left on device.; free some space"):
+    with pytest.raises(BadFile, match=r"x: could not be written \(No space left on device\); free some space"):
         write_text(path, "new")
     assert (path.read_text(), os.listdir(tmp_path)) == ("old", ["x"])
 

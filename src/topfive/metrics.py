@@ -45,10 +45,10 @@ def top_k_error(scores: Tensor, labels: Tensor, k: int = 5) -> float:
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
     """Counts (classes, classes) int64: row the truth, column the best-scored class; rows sum to the images of a class.
 
-    An image without a finite score (one that could not be decoded) answers nothing and is in no column.
+    An image with a NaN among its scores (one that could not be decoded) answers nothing and is in no column.
     """
     check_pair("confusion", scores, labels)
-    answered = scores.isfinite().all(1)
+    answered = ~scores.isnan().any(1)
     classes = scores.shape[1]
     cells = labels[answered] * classes + scores[answered].argmax(1)
     return torch.bincount(cells, minlength=classes * classes).reshape(classes, classes)

@@ -102,7 +102,7 @@ def test_a_resized_crop_that_would_stick_out_is_clipped_to_the_image() -> None:
     clipped = np.isclose(box_h, 100)
     assert 0.1 < clipped.mean() < 0.9
     whole = box_w[~clipped] * box_h[~clipped] / 30_000
-    assert 0.08 <= whole.min() and whole.max() <= 1
+    assert whole.min() >= 0.08 and whole.max() <= 1
     assert (box_w / box_h).max() <= 3 + 1e-9
 
 

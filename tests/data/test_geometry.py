@@ -13,12 +13,13 @@ from PIL import Image
 from topfive.data.geometry import INTERPOLATION, WIDEST, Geometry, center, resize_box, resize_short, to_images, to_pixels
 from topfive.errors import BadFile
 
+PILLOWS_NAME = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}
 PROTOCOLS = Path(__file__).parents[1] / "facts" / "protocols"
 CROPS = [
     pytest.param(size, {key: int(cell) if cell.isdigit() else cell for key, cell in row.items()},
                  id=f"{size[0]}x{size[1]} at {row['scale']}, {row['view']}")
     for size in ((500, 375), (375, 500))
-    for row in csv.DictReader((PROTOCOLS / f"crops144_{size[0]}x{size[1]}.csv").open())
+    for row in csv.DictReader((PROTOCOLS / f"crops144_{size[0]}x{size[1]}.csv").read_text().splitlines())
 ]  # fmt: skip
 
 
@@ -57,13 +58,10 @@ def test_resizing_is_pillows(interpolation: str, channels: int) -> None:
         assert (resize_short(image, short, interpolation) == expected.reshape(size[1], size[0], channels)).all()
 
 
-PILLOWS_NAME = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}
-
-
 def test_area_averages_blocks() -> None:
     image = noise(60, 84)
     blocks = image.reshape(20, 3, 28, 3, 3).mean((1, 3))
-    assert np.abs(resize_short(image, 20, "area") - blocks).max() <= 0.5 + 1e-6
+    assert np.abs(resize_short(image, 20, "area") - blocks).max() < 1  # Pillow rounds twice, along and across
 
 
 @pytest.mark.parametrize("interpolation", INTERPOLATION)

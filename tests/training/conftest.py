@@ -21,7 +21,10 @@ def digits() -> ImageSet:
 @pytest.fixture(scope="session")
 def few_digits(digits: ImageSet) -> ImageSet:
     """The first 120 to train on and the first 60 to judge."""
-    splits = {"train": subset(digits.split("train"), list(range(120))), "test": subset(digits.split("test"), list(range(60)))}
+    splits = {
+        "train": subset(digits.split("train"), list(range(120))),
+        "test": subset(digits.split("test"), list(range(60))),
+    }
     return ImageSet(digits.name, digits.layout, digits.classes, splits, mirror=False)
 
 

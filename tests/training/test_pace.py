@@ -1,5 +1,7 @@
 """The length of a run: the share that is done never jumps, the minutes are kept, and a repeated run is the same run."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +25,9 @@ def legs(draw: st.DrawFn) -> list[Leg]:
 def test_done_by_hand() -> None:
     course = Course([(0, 100), (40, 80), (60, 100)])
     # 40 of 100 steps; of the other 0.6, 20 of 40 steps: 0.7; of the other 0.3, in 40 steps.
-    assert [course.done(step) for step in (0, 10, 40, 50, 60, 80, 100)] == pytest.approx([0, 0.1, 0.4, 0.55, 0.7, 0.85, 1])
+    assert [course.done(step) for step in (0, 10, 40, 50, 60, 80, 100)] == pytest.approx(
+        [0, 0.1, 0.4, 0.55, 0.7, 0.85, 1]
+    )
     assert course.steps == 100
 
 
@@ -33,7 +37,7 @@ def test_done_rises_from_0_to_1_without_a_jump(found: list[Leg]) -> None:
     shares = [course.done(step) for step in range(course.steps + 1)]
     assert shares[0] == 0
     assert shares[-1] == pytest.approx(1)
-    for step, (before, after) in enumerate(zip(shares, shares[1:], strict=False)):
+    for step, (before, after) in enumerate(pairwise(shares)):
         start, end = max(leg for leg in found if leg[0] <= step)
         # One step of a leg is 1 / (steps of the leg) of what was left at its start, and nothing happens between steps.
         assert after - before == pytest.approx((1 - shares[start]) / (end - start))

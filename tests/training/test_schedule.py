@@ -18,16 +18,20 @@ WHOLE = st.floats(0, 1)
     [
         (Schedule(kind="constant"), 10, {0.0: 1, 0.5: 1, 1.0: 1}),
         # He et al. 2015, sec. 4.2: divided by 10 at 32k and at 48k of 64k iterations.
-        (Schedule(kind="step", drop_at=(32, 48), factor=0.1), 64, {0: 1, 0.499: 1, 0.5: 0.1, 0.74: 0.1, 0.75: 0.01, 1: 0.01}),
+        (Schedule(kind="step", drop_at=(32, 48), factor=0.1), 64,
+         {0: 1, 0.499: 1, 0.5: 0.1, 0.74: 0.1, 0.75: 0.01, 1: 0.01}),
         (Schedule(kind="linear"), 4, {0: 1, 0.25: 0.75, 0.5: 0.5, 1: 0}),
         (Schedule(kind="linear", warmup=1), 5, {0: 0, 0.1: 0.5, 0.2: 1, 0.6: 0.5, 0.9: 0.125, 1: 0}),
         (Schedule(kind="cosine"), 3, {0: 1, 1 / 3: 0.75, 0.5: 0.5, 2 / 3: 0.25, 1: 0}),
         (Schedule(kind="cosine", warmup=2), 10, {0.1: 0.5, 0.2: 1, 0.6: 0.5, 0.4: (1 + math.sqrt(0.5)) / 2, 1: 0}),
         # Goyal et al. 2017, sec. 2.2: from 1/32 of the rate up to it in 5 of 90 epochs.
-        (Schedule(kind="constant", warmup=5, warmup_from=1 / 32), 90, {0: 1 / 32, 2.5 / 90: (1 + 1 / 32) / 2, 5 / 90: 1}),
+        (Schedule(kind="constant", warmup=5, warmup_from=1 / 32), 90,
+         {0: 1 / 32, 2.5 / 90: (1 + 1 / 32) / 2, 5 / 90: 1}),
     ],
 )  # fmt: skip
-def test_each_kind_gives_the_values_worked_by_hand(schedule: Schedule, epochs: float, by_hand: dict[float, float]) -> None:
+def test_each_kind_gives_the_values_worked_by_hand(
+    schedule: Schedule, epochs: float, by_hand: dict[float, float]
+) -> None:
     for done, expected in by_hand.items():
         assert rate(done, schedule, epochs) == pytest.approx(expected, abs=1e-12), done
 

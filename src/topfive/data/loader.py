@@ -26,7 +26,7 @@ from topfive.data.augment import (
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry, Pixels, to_images, to_pixels
 from topfive.data.imageset import Broken, Split
-from topfive.errors import BadData, BadFile
+from topfive.errors import BadData, BadFile, BadRecipe
 
 MEMORY = 2 << 30  # bytes of prepared pixels that are kept between epochs; the rest are decoded again each time
 
@@ -107,6 +107,11 @@ class TrainingLoader:
     def __post_init__(self) -> None:
         if not len(self.split):
             raise BadData("training: expected at least one image, got an empty split; add images to it")
+        if self.augmentation.kind == "scale_jitter" and min(self.augmentation.short) < self.geometry.crop:
+            raise BadRecipe(
+                f"augment.short: expected sides of at least the crop of {self.geometry.crop} px, got "
+                f"{min(self.augmentation.short)}; raise it or choose a smaller geometry.crop"
+            )
         self.batch_size = min(self.batch_size, len(self.split))
         self.keys = id_keys(self.split.ids)
         self.prepared = Prepared(

@@ -80,8 +80,14 @@ def strongest_gradient(images: Tensor) -> tuple[Tensor, Tensor]:
     """
     down = F.pad(images[:, :, 2:] - images[:, :, :-2], (0, 0, 1, 1))
     across = F.pad(images[..., 2:] - images[..., :-2], (1, 1))
-    strongest = (down.square() + across.square()).argmax(1, keepdim=True)  # (N, C, H, W) -> (N, 1, H, W)
-    return down.gather(1, strongest).squeeze(1), across.gather(1, strongest).squeeze(1)
+    lengths = down.square() + across.square()  # (N, C, H, W)
+    best_down, best_across, best = down[:, 0], across[:, 0], lengths[:, 0]
+    for channel in range(1, images.shape[1]):  # three comparisons take a fraction of an argmax over strided channels
+        longer = lengths[:, channel] > best
+        best_down = torch.where(longer, down[:, channel], best_down)
+        best_across = torch.where(longer, across[:, channel], best_across)
+        best = torch.where(longer, lengths[:, channel], best)
+    return best_down, best_across
 
 
 def clipped_l2(blocks: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import platform
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def build_board(
     rank = ranks(list(scored), comparisons)
     entries = [_row(result, rank.get(result.name), out) for result in results]
     entries.sort(key=lambda row: (row["rank"] is None, row["rank"], row["top1_error"]))
+    began = datetime.now(UTC) - timedelta(seconds=spent)  # too late by as long as a stopped contest lay idle
     return {
         "format": FORMAT,
         "name": data.name,
@@ -93,7 +94,7 @@ def build_board(
         },
         "budget": {"minutes": minutes, "spent_minutes": spent / 60},
         "machine": machine(),
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "started_at": began.isoformat(timespec="seconds").replace("+00:00", "Z"),
         "seed": next((result.recipe.seed for result in results if result.recipe), 0),
         "entries": entries,
         "comparisons": [{**asdict(pair), "significant": pair.significant} for pair in comparisons],
@@ -154,7 +155,7 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
         "params": counts.params,
         "macs": counts.macs,
         "file_mb": result.file.stat().st_size / 1e6,
-        "model_file": str(result.file.relative_to(out) if inside else result.file),
+        "model_file": str(result.file.relative_to(out) if inside else result.file.resolve()),
     }  # fmt: skip
 
 

@@ -98,7 +98,8 @@ class Plan:
     def leave_out(self, entry: str, need: float) -> None:
         """Note that an entry nobody asked for is too dear for the minutes."""
         self.left_out.append(
-            f"{entry}: left out, its recipe is forecast to take {need / 60:.0f} minutes; name it in --entries to have it"
+            f"{entry}: left out, its recipe is forecast to take {need / 60:.0f} minutes; "
+            "name it in --entries to have it"
         )
 
     @property

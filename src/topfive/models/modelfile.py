@@ -6,6 +6,7 @@ order, the geometry, the recipe, the data it was fitted on, its figures and the 
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +76,10 @@ class Model:
         """The `top` most probable classes of each image, best first (fewer when there are fewer classes).
 
         images: paths, or uint8 arrays (H, W, 3) or (H, W), of any size. Probabilities are the softmax of the scores.
-        Raises BadFile for an image that cannot be decoded.
+        Raises BadFile for an image that cannot be decoded, Misused for an array that is no image and a `top` below 1.
         """
+        if top < 1:
+            raise Misused(f"predict: expected top of at least 1, got {top}; ask for one name or more")
         return [guesses for batch in _in_batches(images) for guesses in self._predict(batch, top)]
 
     def _predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int) -> Iterator[list[Guess]]:
@@ -126,7 +129,8 @@ def _in_batches(images: Sequence[Any], size: int = 64) -> Iterator[Sequence[Any]
 def _pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
     if isinstance(image, str | Path):
         return to_pixels(decode(Path(image)))
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+    is_picture = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3))
+    if image.dtype != np.uint8 or not is_picture or not image.size:
         raise Misused(
             f"predict: expected a uint8 array (H, W, 3) or (H, W), got {image.dtype} {image.shape}; convert it first"
         )
@@ -182,6 +186,9 @@ def load(path: str | Path) -> Model:
         if document["format"] != FORMAT:
             raise BadFile(f"{file}: expected format {FORMAT}, got {document['format']}; use the topfive that wrote it")
         classes = tuple(ClassLabel(label["key"], label["name"]) for label in document["classes"])
+        (key, count), *_ = Counter(label.key for label in classes).most_common(1) or [("", 0)]
+        if count > 1:
+            raise ValueError(f"{len(classes)} classes of which {key!r} stands more than once")
         model = Model(
             entry=document["entry"],
             arguments=document["arguments"],

@@ -14,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from topfive.errors import BadRecipe, look_up, nearest
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Part = Annotated[float, Field(gt=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
 class Strict(BaseModel):
-    """Frozen; unknown keys are refused."""
+    """Frozen; unknown keys are refused, and so are infinity and NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Geometry(Strict):
@@ -48,7 +49,7 @@ class Augment(Strict):
 
     kind: Literal["none", "pad_crop", "random_crop", "resized_crop", "scale_jitter"] = "none"
     padding: Annotated[int, Field(ge=0)] = 0  # px of the crop, for pad_crop
-    area: tuple[Share, Share] = (0.08, 1.0)
+    area: tuple[Part, Part] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
     short: tuple[Count, Count] = (256, 480)
     mirror: bool = False
@@ -156,7 +157,12 @@ class Recipe(Strict):
         return next((stage.epochs for stage in self.stage if isinstance(stage, Sgd)), None)
 
     def with_epochs(self, epochs: float) -> "Recipe":
-        """The same recipe with its `sgd` stages made `epochs` long: warm-up and drops keep their share of the run."""
+        """The same recipe with its `sgd` stages made `epochs` long: warm-up and drops keep their share of the run.
+
+        Raises BadRecipe unless `epochs` is a number above 0.
+        """
+        if not 0 < epochs < float("inf"):
+            raise BadRecipe(f"recipe {self.entry}: epochs: expected a number above 0, got {epochs:g}")
         return self.model_copy(update={"stage": tuple(_stretched(stage, epochs) for stage in self.stage)})
 
     def without_mirror(self) -> "Recipe":
@@ -252,15 +258,17 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
         path = [part for part in first["loc"] if part not in ("sgd", "svm")]
         key = ".".join(str(part) for part in path)
         if first["type"] == "extra_forbidden":
-            known = _keys_beside(path)
+            known = _keys_beside(path, Svm if "svm" in first["loc"] else Sgd)
             raise BadRecipe(
                 f"recipe {where}: unknown key {key!r}{nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
             ) from error
-        raise BadRecipe(f"recipe {where}: {key}: {first['msg']}, got {first['input']!r}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"  # a whole table says nothing
+        raise BadRecipe(f"recipe {where}: {key}: {said}{got}") from error
 
 
-def _keys_beside(path: list[int | str]) -> list[str]:
-    """The keys that may stand where the last part of `path` stands."""
+def _keys_beside(path: list[int | str], stage: type[Strict]) -> list[str]:
+    """The keys that may stand where the last part of `path` stands, in a stage of that kind."""
     groups: dict[str, type[Strict]] = {
         "optimizer": Optimizer,
         "schedule": Schedule,
@@ -273,7 +281,7 @@ def _keys_beside(path: list[int | str]) -> list[str]:
     if parent in groups:
         return list(groups[parent].model_fields)
     if parent.isdigit():
-        return sorted({*Sgd.model_fields, *Svm.model_fields})
+        return list(stage.model_fields)
     return list(Recipe.model_fields)
 
 
@@ -286,7 +294,7 @@ def compare(a: Recipe, b: Recipe) -> list[tuple[str, str, str]]:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict):
         items = value.items()
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         items = {str(index): item for index, item in enumerate(value)}.items()

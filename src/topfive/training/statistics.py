@@ -27,7 +27,7 @@ def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Ge
             images = normalize(batch.images).double()  # still the identity, but for a luma step
             sums, squares, seen = sums + images.sum(0), squares + images.square().sum(0), seen + len(images)
         if not seen:
-            raise BadData("training: no image of the training split could be decoded; give another split")
+            raise BadData("training: no image of the training split could be decoded; put good copies in their place")
         image_mean, square_mean = sums / seen, squares / seen
         channel_mean = image_mean.mean((1, 2), keepdim=True)
         deviation = (square_mean.mean((1, 2), keepdim=True) - channel_mean.square()).clamp_min(0).sqrt()

@@ -44,7 +44,7 @@ def extract_codes(classifier: nn.Module, split: Split, geometry: Geometry, worke
             rows += batch.rows
             broken += bad
     if not rows:
-        raise BadData("training: no image of the training split could be decoded; run topfive check on the data")
+        raise BadData("training: no image of the training split could be decoded; put good copies in their place")
     return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
 
 
@@ -55,9 +55,9 @@ def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> Tenso
     return 0.5 * weights.square().sum() + c * (1 - signs * margins).clamp_min(0).square().sum()
 
 
-def fit_weights(codes: Tensor, labels: Tensor, classes: int, c: float, iterations: int) -> Tensor:
-    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32."""
-    weights = torch.zeros(codes.shape[1] + 1, classes, requires_grad=True)
+def fit_weights(codes: Tensor, labels: Tensor, start: Tensor, c: float, iterations: int) -> Tensor:
+    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin."""
+    weights = start.clone().requires_grad_()
     solver = torch.optim.LBFGS(
         [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
@@ -111,11 +111,11 @@ def fit_svm(
     machine = svm_of(classifier)
     classes = machine.svm.out_features
     log.info("  %d codes of %d dimensions for %d SVMs", *codes.shape, classes)
-    sharpness = 1.0
+    sharpness, weights = 1.0, torch.zeros(codes.shape[1] + 1, classes)
     if held_out.any() and not held_out.all():
-        weights = fit_weights(codes[~held_out], labels[~held_out], classes, stage.c, stage.iterations)
+        weights = fit_weights(codes[~held_out], labels[~held_out], weights, stage.c, stage.iterations)
         sharpness = fit_sharpness(codes[held_out] @ weights[:-1] + weights[-1], labels[held_out])
-    weights = fit_weights(codes, labels, classes, stage.c, stage.iterations)
+    weights = fit_weights(codes, labels, weights, stage.c, stage.iterations)
     with torch.no_grad():
         machine.svm.weight.copy_(weights[:-1].T)
         machine.svm.bias.copy_(weights[-1])

@@ -1,0 +1,80 @@
+"""The pages under docs/ name what exists: files, recipe keys, figures of the leaderboard, options of the verbs."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from pydantic import BaseModel
+
+from topfive.cli.app import app
+from topfive.leaderboard.board import COLUMNS
+from topfive.recipes.recipe import Geometry, Recipe, Sgd, Svm, Values
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", page.read_text())
+    assert [link for link in links if ":" not in link and not (page.parent / link).exists()] == []
+
+
+def test_every_law_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    laws = re.findall(r"^\| (\d+)\. .* \| (.*) \|$", text, re.MULTILINE)
+    assert [number for number, _ in laws] == [str(number) for number in range(1, 11)]
+    for _, cell in laws:
+        tests = re.findall(r"`([^`]+)`", cell)
+        assert tests
+        assert [test for test in tests if not (ROOT / "tests" / test).exists()] == []
+
+
+def test_the_scripts_of_the_claims_are_those_of_the_folder() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"`(bench_\w+\.py)`", text)) == {path.name for path in ROOT.glob("benchmarks/bench_*.py")}
+
+
+def keys_of(model: type[BaseModel]) -> Iterator[str]:
+    """The keys of a table, those of its own tables with a dot."""
+    for name, key in model.model_fields.items():
+        inner = key.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from (f"{name}.{deeper}" for deeper in keys_of(inner))
+        else:
+            yield name
+
+
+def test_the_recipe_page_has_every_key_and_no_other() -> None:
+    page = (ROOT / "docs" / "recipes.md").read_text()
+    sections = dict(re.findall(r"^### ([^\n]*)\n(.*?)(?=^##)", page, re.MULTILINE | re.DOTALL))
+    own = {"[model]", "[geometry]", "[values]", "[[stage]]"}
+    tables = {
+        "The recipe": {key for key in Recipe.model_fields if key not in {one.strip("[]") for one in own}} | own,
+        "`[geometry]`": set(keys_of(Geometry)),
+        "`[values]`": set(keys_of(Values)),
+        "A stage of kind `sgd`": set(keys_of(Sgd)) - {"kind"},
+        "A stage of kind `svm`": set(keys_of(Svm)) - {"kind"},
+    }
+    for title, keys in tables.items():
+        rows = re.findall(r"^\| (`.*?`) \|", sections[title], re.MULTILINE)
+        assert {key for row in rows for key in re.findall(r"`([^`]+)`", row)} == keys
+
+
+def test_the_report_page_has_every_column_of_the_csv() -> None:
+    page = (ROOT / "docs" / "report.md").read_text()
+    assert [column for column in COLUMNS if f"`{column}`" not in page] == []
+
+
+def test_the_command_line_of_the_page_is_the_real_one() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    [block] = re.findall(r"^## Command line\n+```\n(.*?)```", text, re.MULTILINE | re.DOTALL)
+    said = {line.split()[1]: set(re.findall(r"--[\w-]+", line)) for line in block.splitlines()}
+    verbs = typer.main.get_command(app).commands
+    real = {
+        name: {option for one in verb.params for option in one.opts if option.startswith("--")} - {"--json", "--help"}
+        for name, verb in verbs.items()
+    }
+    assert said == real

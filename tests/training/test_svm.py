@@ -1,0 +1,160 @@
+"""The `svm` stage against liblinear, and what its probabilities are worth."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+from torch import Tensor, nn
+
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ImageSet, Split
+from topfive.errors import BadData, Misused
+from topfive.evaluation import judge, score
+from topfive.models import build
+from topfive.models.hog_svm import HogSvm
+from topfive.models.modelfile import Model
+from topfive.recipes.recipe import Svm
+from topfive.training.svm import extract_codes, fit_sharpness, fit_svm, fit_weights, objective
+from topfive.training.tailoring import fit_recipe, geometry_of
+
+
+@pytest.fixture(scope="module")
+def codes() -> tuple[Tensor, Tensor]:
+    scans = load_digits()
+    return torch.from_numpy(scans.data[:600] / 16).float(), torch.from_numpy(scans.target[:600])
+
+
+@pytest.mark.parametrize("c", [0.01, 1.0])
+def test_the_optimum_is_liblinears(codes: tuple[Tensor, Tensor], c: float) -> None:
+    """LinearSVC's dual solver of the same problem (Hsieh et al. 2008): an objective within 0.1 %, and its answers."""
+    theirs = LinearSVC(C=c, loss="squared_hinge", dual=True, intercept_scaling=1, tol=1e-6, max_iter=100_000)
+    theirs.fit(*(part.numpy() for part in codes))
+    signs = np.where(codes[1].numpy()[:, None] == np.arange(10), 1.0, -1.0)
+
+    def plain(weights: np.ndarray, biases: np.ndarray) -> float:
+        margins = codes[0].numpy().astype(np.float64) @ weights + biases
+        slack = np.maximum(0, 1 - signs * margins)
+        return float(0.5 * (weights**2).sum() + 0.5 * (biases**2).sum() + c * (slack**2).sum())
+
+    best = plain(theirs.coef_.T, theirs.intercept_)
+    ours = fit_weights(*codes, start=torch.zeros(codes[0].shape[1] + 1, 10), c=c, iterations=200)
+    assert plain(ours[:-1].numpy(), ours[-1].numpy()) == pytest.approx(best, rel=1e-3)
+    assert float(objective(ours, *codes, c)) == pytest.approx(plain(ours[:-1].numpy(), ours[-1].numpy()), rel=1e-5)
+    answers = (codes[0] @ ours[:-1] + ours[-1]).argmax(1).numpy()
+    assert (answers == theirs.predict(codes[0].numpy())).mean() > 0.995
+
+
+def test_sharpness_is_the_one_weight_of_a_logistic_regression() -> None:
+    """With two classes of margins +m and -m, softmax(f m) is a logistic regression on 2 m without a bias."""
+    rng = np.random.default_rng(1)
+    margins = rng.normal(size=400)
+    labels = (rng.random(400) < 1 / (1 + np.exp(-2 * 3.5 * margins))).astype(int)
+    theirs = LogisticRegression(C=1e10, fit_intercept=False, tol=1e-8).fit(2 * margins[:, None], labels)
+    both = torch.from_numpy(np.stack([-margins, margins], 1)).float()
+    assert fit_sharpness(both, torch.from_numpy(labels)) == pytest.approx(float(theirs.coef_[0, 0]), rel=1e-3)
+
+
+@pytest.mark.parametrize(("sign", "low", "high"), [(1, 5, 100), (-1, 0.01, 0.2)])
+def test_sharpness_stays_finite_where_the_likelihood_has_no_optimum(sign: int, low: float, high: float) -> None:
+    """Margins that are all right are best infinitely sharp, and those that are all wrong best flat."""
+    labels = torch.arange(50) % 3
+    assert low <= fit_sharpness(sign * torch.eye(3)[labels], labels) <= high
+
+
+@pytest.fixture(scope="module")
+def fitted(digits: ImageSet) -> Model:
+    recipe, _ = fit_recipe("hog_svm", digits)
+    classifier = build("hog_svm", 10, **recipe.model)
+    stage = recipe.stage[0]
+    assert isinstance(stage, Svm)
+    assert fit_svm(classifier, stage, digits.split("train"), geometry_of(recipe), recipe.seed, 1) == []
+    return Model("hog_svm", dict(recipe.model), digits.classes, geometry_of(recipe), classifier)
+
+
+def test_hog_svm_reads_digits(digits: ImageSet, fitted: Model) -> None:
+    assert judge(score(fitted, digits)).top1_error <= 0.05
+
+
+def test_fitted_sharpness_makes_the_truth_more_likely(digits: ImageSet, fitted: Model) -> None:
+    found = score(fitted, digits)
+    assert isinstance(fitted.classifier, HogSvm)
+    sharpness = float(fitted.classifier.sharpness)
+    assert sharpness != 1
+    loss = nn.functional.cross_entropy
+    assert loss(found.averaged, found.labels) < loss(found.averaged / sharpness, found.labels)
+
+
+def test_codes_come_in_the_splits_order_and_mirrored_where_asked(few_digits: ImageSet) -> None:
+    net = build("hog_svm", 10, image=16).eval()
+    split, geometry = few_digits.split("test"), Geometry(16, 16)
+    plain, mirrored = (extract_codes(net, split, geometry, 2, mirror=mirror) for mirror in (False, True))
+    assert plain.rows == list(range(60))
+    assert torch.equal(plain.labels, split.labels)
+    assert split.pixels is not None
+    image = torch.from_numpy(np.array(geometry.apply(split.pixels[7].permute(1, 2, 0).numpy())))[..., 0] / 255
+    for found, picture in ((plain, image), (mirrored, image.flip(1))):
+        assert isinstance(net, HogSvm)
+        torch.testing.assert_close(found.codes[7], net.features(picture.expand(1, 3, 16, 16))[0])
+
+
+def test_mirror_images_are_fitted_too(few_digits: ImageSet) -> None:
+    """On twice the images, the second time mirrored, liblinear's objective is the same sum."""
+    nets = [build("hog_svm", 10, image=16).eval() for _ in range(2)]
+    split, geometry = few_digits.split("train"), Geometry(16, 16)
+    for net, mirror in zip(nets, (False, True), strict=True):
+        fit_svm(net, Svm(c=0.1, iterations=200, mirror=mirror), split, geometry, 0, 1)
+    both = [extract_codes(nets[0], split, geometry, 1, mirror=mirror) for mirror in (False, True)]
+    theirs = LinearSVC(C=0.1, dual=True, intercept_scaling=1, tol=1e-6, max_iter=100_000)
+    theirs.fit(torch.cat([part.codes for part in both]).numpy(), split.labels.repeat(2).numpy())
+    errors = [np.abs(net.svm.weight.detach().numpy() - theirs.coef_).max() for net in nets if isinstance(net, HogSvm)]
+    assert errors[1] < 0.01 < errors[0]
+
+
+def test_an_svm_of_fewer_images_sees_so_many(few_digits: ImageSet, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="topfive")
+    for images, seen in ((50, 50), (500, 120)):
+        caplog.clear()
+        net = build("hog_svm", 10, image=16)
+        fit_svm(net, Svm(iterations=2, images=images), few_digits.split("train"), Geometry(16, 16), 0, 1)
+        assert f"{seen} codes of 1764 dimensions for 10 SVMs" in caplog.text
+
+
+def test_the_chosen_images_do_not_depend_on_their_order(few_digits: ImageSet) -> None:
+    split = few_digits.split("train")
+    back = list(range(len(split)))[::-1]
+    assert split.pixels is not None
+    turned = Split(tuple(split.ids[i] for i in back), split.labels[back], pixels=split.pixels[back])
+    weights = []
+    for part in (split, turned):
+        net = build("hog_svm", 10, image=16)
+        fit_svm(net, Svm(c=0.1, iterations=100, images=50), part, Geometry(16, 16), 0, 1)
+        assert isinstance(net, HogSvm)
+        weights.append(torch.cat([net.svm.weight.detach().flatten(), net.sharpness[None]]))
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-3)
+
+
+def test_a_network_is_refused(few_digits: ImageSet) -> None:
+    with pytest.raises(Misused, match="an svm stage fits hand-made entries such as hog_svm, got Mlp; use sgd"):
+        fit_svm(build("mlp", 10), Svm(), few_digits.split("train"), Geometry(32, 32), 0, 1)
+
+
+def test_images_that_cannot_be_read_are_listed(tmp_path_factory: pytest.TempPathFactory) -> None:
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for index in range(6):
+        path = folder / f"{index}.png"
+        Image.new("RGB", (20, 20), (40 * index, 0, 0)).save(path)
+        paths.append(path)
+    paths[2].write_text("no image")
+    split = Split(tuple(path.name for path in paths), torch.tensor([0, 1, 0, 1, 0, 1]), paths=tuple(paths))
+    [broken] = fit_svm(build("hog_svm", 2, image=16), Svm(iterations=2), split, Geometry(16, 16), 0, 1)
+    assert broken.id == "2.png"
+    assert "2.png: is not a readable image" in broken.reason
+    for path in paths:
+        path.write_text("no image")
+    with pytest.raises(BadData, match="no image of the training split could be decoded"):
+        fit_svm(build("hog_svm", 2, image=16), Svm(), split, Geometry(16, 16), 0, 1)
