@@ -13,6 +13,8 @@ from topfive.data.augment import (
     BOX,
     COLOUR,
     DRAWS,
+    MIRROR,
+    ORDER,
     Augmentation,
     colour_shift,
     cut_photo,
@@ -128,6 +130,11 @@ def test_a_box_follows_from_its_own_draws_alone(kind: str) -> None:
     other = drawn.copy()
     other[:, :2] = other[:, 6:] = 0.5  # order, mirror and colour have columns of their own
     assert augmentation.boxes(all_sizes, 224, other).tolist() == all_.tolist()
+
+
+def test_order_mirror_box_and_colour_each_have_columns_of_their_own() -> None:
+    columns = [ORDER, MIRROR, *range(DRAWS)[BOX], *range(DRAWS)[COLOUR]]
+    assert sorted(columns) == list(range(DRAWS))
 
 
 # What is kept of an image

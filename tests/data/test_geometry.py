@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from topfive.data.geometry import INTERPOLATION, WIDEST, Geometry, center, resize_box, resize_short, to_images, to_pixels
+from topfive.data.geometry import (
+    INTERPOLATION,
+    WIDEST,
+    Geometry,
+    center,
+    resize_box,
+    resize_short,
+    to_images,
+    to_pixels,
+)
 from topfive.errors import BadFile
 
 PILLOWS_NAME = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "area": "BOX"}
@@ -133,7 +142,9 @@ def test_a_view_of_an_image_is_resized_like_a_copy() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_bytes_over_255_in_rgb_stored_channels_last(channels: int) -> None:
     pixels = noise(2 * 5, 7, channels).reshape(2, 5, 7, channels)
-    for given_ in (pixels, torch.from_numpy(pixels), torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)):  # fmt: skip
+    tensor = torch.from_numpy(pixels)
+    planes = tensor.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)  # as a split in memory holds them
+    for given_ in (pixels, tensor, planes):
         images = to_images(given_)
         assert (images.shape, images.dtype) == ((2, 3, 5, 7), torch.float32)
         assert images.is_contiguous(memory_format=torch.channels_last)

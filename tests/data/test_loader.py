@@ -63,9 +63,7 @@ def same(a: list[Batch], b: list[Batch]) -> bool:
 
 def by_id(split: Split, batches: list[Batch]) -> dict[str, list]:
     return {
-        split.ids[row]: image.tolist()
-        for batch in batches
-        for row, image in zip(batch.rows, batch.images, strict=True)
+        split.ids[row]: image.tolist() for batch in batches for row, image in zip(batch.rows, batch.images, strict=True)
     }
 
 
@@ -161,7 +159,7 @@ def test_mirroring_happens_to_half_of_the_images_and_only_where_asked(tmp_path: 
     split = in_memory(folder(tmp_path, ending="png", flat=True))
     plain = by_id(split, list(trainer(split, augmentation=Augmentation("none"), batch_size=23).epoch(0)))
     mirrored, shown = trainer(split, "none", batch_size=23), []
-    for epoch in range(20):
+    for epoch in range(100):
         for id_, image in by_id(split, list(mirrored.epoch(epoch))).items():
             flipped = torch.tensor(plain[id_]).flip(2).tolist()
             assert image in (plain[id_], flipped)

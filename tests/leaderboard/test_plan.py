@@ -109,9 +109,7 @@ def svm_slot(seconds: float) -> Slot:
         (130, 50_000, None, []),
     ],
 )
-def test_an_svm_is_cut_in_images_and_says_so(
-    seconds: float, images: int, kept: int | None, said: list[str]
-) -> None:
+def test_an_svm_is_cut_in_images_and_says_so(seconds: float, images: int, kept: int | None, said: list[str]) -> None:
     slot = svm_slot(seconds)
     slot.settle(images)
     stage = slot.opened().stage[0]
@@ -197,7 +195,11 @@ def test_the_plan_is_announced(few: ImageSet, forecasts: dict[str, float]) -> No
 @pytest.mark.parametrize(
     ("asked", "error", "said"),
     [
-        (["mlp", "lenet5", "mlp"], Misused, "--entries: names an entry twice in mlp,lenet5,mlp; name each once"),
+        (
+            ["mlp", "lenet5", "mlp"],
+            Misused,
+            "--entries: names an entry twice in hog_svm,mlp,lenet5,mlp; name each once",
+        ),
         (["lenet"], UnknownName, r"there is no entry named 'lenet' \(did you mean lenet5\?\)"),
         (["runs/nothing"], UnknownName, "there is no entry named 'runs/nothing'"),
         (["gone.safetensors"], BadFile, "gone.safetensors: expected a model file or a run folder .*found none"),
@@ -224,7 +226,9 @@ def model_file(few: ImageSet) -> Callable[..., Path]:
 def test_models_of_one_entry_are_told_apart_by_file_or_run(
     few: ImageSet, tmp_path: Path, model_file: Callable[..., Path]
 ) -> None:
-    files = [model_file(tmp_path / name) for name in ("one/model.safetensors", "two/model.safetensors", "best.safetensors")]
+    files = [
+        model_file(tmp_path / name) for name in ("one/model.safetensors", "two/model.safetensors", "best.safetensors")
+    ]
     plan = make_plan(few, [str(files[0].parent), str(files[1]), str(files[2])], 1, time.perf_counter())
     assert {slot.name for slot in plan.slots} == {f"pixels_linear ({name})" for name in ("one", "two", "best")}
     assert "judged as it is" in plan.to_text()

@@ -47,7 +47,7 @@ def fit(stage: Sgd, data: ImageSet, folder: Path, net: nn.Module | None = None, 
 
 
 def by_hand(stage: Sgd, data: ImageSet) -> tuple[list[Tensor], list[Tensor], list[dict[str, float]]]:
-    """Weights, averaged weights and epochs' figures: gradients from autograd, everything else as the papers write it."""
+    """Weights, averages and epochs' figures: gradients from autograd, everything else as the papers write it."""
     net = fresh()
     loader = training_loader(data.split("train"), Geometry(8, 8), stage, 5, 1, torch.device("cpu"))
     weights = list(net.parameters())
@@ -184,7 +184,7 @@ def test_a_recipe_that_diverges_leaves_a_checkpoint_to_go_on_from(
 
 
 def test_a_history_cut_back_counts_from_the_cut(tmp_path: Path) -> None:
-    """A kill leaves records that the checkpoint does not know; a second kill before the next one must not pad with NUL."""
+    """A kill leaves records that the checkpoint does not know; a second kill must not pad the file with NUL."""
     first = History(tmp_path)
     first.add(1, loss=1.0)
     kept = first.bytes

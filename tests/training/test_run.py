@@ -64,9 +64,7 @@ class Runner:
         command = [sys.executable, "-c", DRIVER, "train", "lenet5", "digits", "--resume"]
         for key, value in SETTINGS.items():
             command += ["--set", f"{key}={value}"]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, folder: Path) -> int:
         """Start a process on that run folder and wait until it trains; its id."""
@@ -109,7 +107,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
     assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
     assert len((one / "metrics.jsonl").read_bytes().splitlines()) == 5
     runs = [json.loads((folder / "run.json").read_text()) for folder in (one, other)]
-    assert [run | {"seconds": 0} for run in runs][0] == [run | {"seconds": 0} for run in runs][1]
+    assert runs[0] | {"seconds": 0} == runs[1] | {"seconds": 0}
 
 
 def test_a_run_killed_at_random_moments_ends_equal_to_the_bit(runner: Runner, untouched: Path, tmp_path: Path) -> None:
@@ -203,10 +201,8 @@ def test_another_recipe_is_refused(finished: Path, few_digits: ImageSet, quick: 
         train("pixels_linear", few_digits, finished, recipe=quick("pixels_linear", epochs=2), resume=True)
 
 
-def test_other_images_are_refused(
-    finished: Path, digits: ImageSet, quick: Callable[..., Recipe]
-) -> None:
-    with pytest.raises(Misused, match="run: holds a run with another images|run: holds a run with other images"):
+def test_other_images_are_refused(finished: Path, digits: ImageSet, quick: Callable[..., Recipe]) -> None:
+    with pytest.raises(Misused, match="run: holds a run with other images"):
         train("pixels_linear", digits, finished, recipe=quick("pixels_linear", epochs=1), resume=True)
 
 
@@ -228,7 +224,9 @@ def test_a_broken_checkpoint_says_what_to_do(
     state = tmp_path / "run" / checkpoint.FILE_NAME
     state.parent.mkdir(parents=True)
     state.write_bytes((finished / checkpoint.FILE_NAME).read_bytes()[:-10])
-    with pytest.raises(BadFile, match=r"state.safetensors: is not a checkpoint of this topfive .*delete the run folder"):
+    with pytest.raises(
+        BadFile, match=r"state.safetensors: is not a checkpoint of this topfive .*delete the run folder"
+    ):
         train("pixels_linear", few_digits, tmp_path / "run", recipe=quick("pixels_linear", epochs=1), resume=True)
 
 

@@ -22,13 +22,17 @@ def photos(tmp_path: Path) -> ImageSet:
         for name in ("cat", "dog"):
             (tmp_path / split / name).mkdir(parents=True)
             for index, size in enumerate(((300, 200), (90, 400), (160, 170))):
-                Image.new("RGB", size, (9 * index, len(split), len(name))).save(tmp_path / split / name / f"{index}.png")
+                Image.new("RGB", size, (9 * index, len(split), len(name))).save(
+                    tmp_path / split / name / f"{index}.png"
+                )
     return open_data(tmp_path)
 
 
 @pytest.mark.parametrize(("entry", "small"), [("alexnet", "alexnet_small"), ("resnet18_b", "resnet18_b_small")])
 def test_an_entry_for_photos_names_its_form_for_small_images(digits: ImageSet, entry: str, small: str) -> None:
-    with pytest.raises(Misused, match=rf"{entry}: expected images of at least 128 px, those of digits are 8 px; use {small}"):
+    with pytest.raises(
+        Misused, match=rf"{entry}: expected images of at least 128 px, those of digits are 8 px; use {small}"
+    ):
         fit_recipe(entry, digits)
 
 
@@ -92,7 +96,7 @@ def test_a_recipe_is_found_by_variant_name_or_file(digits: ImageSet, tmp_path: P
 
 
 def test_what_is_no_recipe_of_the_entry_is_refused(digits: ImageSet) -> None:
-    with pytest.raises(Misused, match="recipe mlp.small: is for mlp, not for lenet5"):
+    with pytest.raises(Misused, match=r"recipe mlp\.small: is for mlp, not for lenet5"):
         fit_recipe("lenet5", digits, "mlp.small")
     with pytest.raises(UnknownName, match="there is no recipe named 'papier'"):
         fit_recipe("lenet5", digits, "papier")

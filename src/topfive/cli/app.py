@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,8 @@ def main() -> None:
 
     # Threads that spin while they wait lose up to ten times their speed to one busy neighbour; sleeping costs little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Images have a limit of their own, `data.decode.MAX_PIXELS`; Pillow's warning from 89 million px on adds nothing.
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("topfive").setLevel(logging.INFO)
     try:
@@ -44,14 +47,15 @@ def main() -> None:
     except TopfiveError as error:
         print(f"topfive: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("topfive: stopped; call the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ending:
+        if ending.code == 130:  # typer's word for a KeyboardInterrupt
+            print("topfive: stopped; call the same command again to go on", file=sys.stderr)
+        raise
     except BrokenPipeError:
         sys.exit(1)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     """The whole ImageNet Challenge on your own images: train, judge and rank every era's classifier."""
     if version:

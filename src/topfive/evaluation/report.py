@@ -27,7 +27,8 @@ class Report:
     def to_text(self) -> str:
         """A few lines for a terminal."""
         figures = self.document
-        counted = f"evaluated {figures['evaluated']} of {figures['of']} images, 1 crop"
+        crops = "1 crop" if figures["crops"] == 1 else f"{figures['crops']} crops"
+        counted = f"evaluated {figures['evaluated']} of {figures['of']} images, {crops}"
         lines = [
             f"{figures['entry']} on {figures['split']}: {counted}",
             f"  top-1 error {_percent(figures['top1_error'], figures['top1_interval'])}",

@@ -20,6 +20,7 @@ from topfive.models.modelfile import Model, best_device
 
 log = logging.getLogger("topfive")
 
+FORMAT = 1
 HEADER = "topfive"
 SAY_EVERY = 10.0  # seconds between lines of progress
 
@@ -50,7 +51,7 @@ class Scores:
     def save(self, path: Path) -> Path:
         """Write the scores file, whole or not at all."""
         document = {
-            "format": 1, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
+            "format": FORMAT, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "crops": self.scores.shape[1],
         }  # fmt: skip
@@ -71,6 +72,11 @@ def load_scores(path: Path) -> Scores:
         with safe_open(path, framework="pt") as archive:
             document: dict[str, Any] = json.loads(archive.metadata()[HEADER])
             scores, labels = archive.get_tensor("scores"), archive.get_tensor("labels")
+        if document["format"] != FORMAT:
+            raise ValueError(f"expected format {FORMAT}, got {document['format']}")
+        shape = (len(document["ids"]), document["crops"], len(document["classes"]))
+        if scores.shape != shape or labels.shape != shape[:1]:
+            raise ValueError(f"expected scores {shape}, got {tuple(scores.shape)} and labels {tuple(labels.shape)}")
         return Scores(
             entry=document["entry"],
             split=document["split"],

@@ -85,10 +85,10 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe), workers_here())
     coding = (time.perf_counter() - started) / len(few)
-    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes), requires_grad=True)
+    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
     codes, labels = found.codes.repeat(8, 1), found.labels.repeat(8)
     started = time.perf_counter()
-    objective(weights, codes, labels, stage.c).backward()  # type: ignore[no-untyped-call]
+    objective(weights, codes, labels, stage.c)
     fitting = (time.perf_counter() - started) / len(codes) * 1.25 * stage.iterations * 2
     images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
     return images * (coding + fitting)

@@ -159,8 +159,10 @@ class Recipe(Strict):
     def with_epochs(self, epochs: float) -> "Recipe":
         """The same recipe with its `sgd` stages made `epochs` long: warm-up and drops keep their share of the run.
 
-        Raises BadRecipe unless `epochs` is a number above 0.
+        Raises BadRecipe unless `epochs` is a number above 0, and for a recipe without such a stage.
         """
+        if self.epochs is None:
+            raise BadRecipe(f"recipe {self.entry}: epochs: it has no sgd stage that counts them; leave out --epochs")
         if not 0 < epochs < float("inf"):
             raise BadRecipe(f"recipe {self.entry}: epochs: expected a number above 0, got {epochs:g}")
         return self.model_copy(update={"stage": tuple(_stretched(stage, epochs) for stage in self.stage)})

@@ -89,8 +89,8 @@ def train(
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
-        what = "images" if progress.data != data.manifest else "recipe"
-        raise Misused(f"{out}: holds a run with another {what}; resume it as it was begun, or choose another --out")
+        what = "other images" if progress.data != data.manifest else "another recipe"
+        raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
     if progress.conditions != versions():
         log.warning("%s: goes on under other conditions than it began (%s); it will not be equal to the bit", out,
                     _difference(progress.conditions, versions()))  # fmt: skip

@@ -20,6 +20,8 @@ from topfive.recipes.recipe import Svm
 
 log = logging.getLogger("topfive")
 
+BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
+
 
 @dataclass
 class Codes:
@@ -48,29 +50,40 @@ def extract_codes(classifier: nn.Module, split: Split, geometry: Geometry, worke
     return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
 
 
-def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> Tensor:
-    """The sum over classes of the squared-hinge objectives. weights: (D + 1, classes), the last row the biases."""
-    margins = codes @ weights[:-1] + weights[-1]  # (N, D) -> (N, classes)
-    signs = torch.full_like(margins, -1.0).scatter_(1, labels[:, None], 1.0)
-    return 0.5 * weights.square().sum() + c * (1 - signs * margins).clamp_min(0).square().sum()
+def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """The sum over classes of the squared-hinge objectives, and its gradient.
+
+    weights: (D + 1, classes), the last row the biases. codes: (N, D). labels: (N,). The codes are gone through in
+    blocks that stay in the processor's cache, so that each is read from memory once for both results.
+    """
+    value, gradient = 0.5 * weights.square().sum(), weights.clone()
+    rows = max(1, BLOCK // codes.shape[1])
+    for block, truth in zip(codes.split(rows), labels.split(rows), strict=True):
+        margins = torch.addmm(weights[-1], block, weights[:-1])  # (rows, D) -> (rows, classes)
+        signs = torch.full_like(margins, -1.0).scatter_(1, truth[:, None], 1.0)
+        slack = (1 - signs * margins).clamp_min_(0)
+        value = value + c * slack.square().sum()
+        pull = slack.mul_(signs)  # half of minus the hinge's derivative by the margins
+        gradient[:-1].addmm_(block.T, pull, alpha=-2 * c)
+        gradient[-1] -= 2 * c * pull.sum(0)
+    return value, gradient
 
 
 def fit_weights(codes: Tensor, labels: Tensor, start: Tensor, c: float, iterations: int) -> Tensor:
     """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin."""
-    weights = start.clone().requires_grad_()
+    weights = start.clone()
     solver = torch.optim.LBFGS(
         [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
     def closure() -> Tensor:
-        solver.zero_grad()
-        value = objective(weights, codes, labels, c)
-        value.backward()  # type: ignore[no-untyped-call]
+        value, weights.grad = objective(weights, codes, labels, c)
         return value
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    return weights.detach()
+    with torch.no_grad():
+        solver.step(closure)  # type: ignore[no-untyped-call]
+    return weights
 
 
 def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
