@@ -122,7 +122,8 @@ def test_version(call: Call) -> None:
 
 
 def test_without_a_verb_the_verbs_are_shown(call: Call) -> None:
-    assert "contest" in call().out
+    shown = call()
+    assert "contest" in shown.out + shown.err
 
 
 def test_list_names_every_entry(call: Call) -> None:

@@ -125,10 +125,9 @@ def test_called_again_it_trains_nothing_and_says_the_same(
     assert len(kept) == 6  # models and scores
     monkeypatch.setattr(holding, "train", lambda *given, **more: pytest.fail("trained again"))
     monkeypatch.setattr(holding, "score", lambda *given, **more: pytest.fail("scored again"))
-    for again in (contest(few, ENTRIES, minutes=0.5, out=held), contest(few, out=held)):
-        for name, row in rows(again).items():
-            same = ("top1_error", "rank", "epochs", "changes", "curve", "train_minutes", "choice", "file_mb")
-            assert [row[key] for key in same] == [rows(board)[name][key] for key in same]
+    for name, row in rows(contest(few, ENTRIES, minutes=0.5, out=held)).items():
+        same = ("top1_error", "rank", "epochs", "changes", "curve", "train_minutes", "choice", "file_mb")
+        assert [row[key] for key in same] == [rows(board)[name][key] for key in same]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
@@ -187,14 +186,12 @@ def test_another_plan_does_not_go_on_with_the_contest_that_is_there(held: Path, 
         contest(few, plan=tmp_path / "plan.json", out=held)
 
 
-def test_limits_restrict_the_pick_alone(held: Path, few: ImageSet, board: dict[str, Any]) -> None:
+def test_limits_restrict_the_pick_alone(held: Path, few: ImageSet) -> None:
     fast = contest(few, out=held, max_ms=1.0)  # only mlp answers within it
     assert fast["pick"]["entry"] == "mlp"
     assert fast["pick"]["command"] == f"topfive predict {held / 'entries/mlp/model.safetensors'} photo.jpg"
     assert fast["pick"]["limits"] == {"max_mb": None, "max_ms": 1.0}
     assert len(fast["entries"]) == 3
-    smallest = min(row["file_mb"] for row in board["entries"])
-    assert contest(few, out=held, max_mb=smallest / 2)["pick"] is None
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, entry: str, error: Exception) -> None:
