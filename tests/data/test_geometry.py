@@ -159,11 +159,9 @@ def test_to_pixels_puts_the_channels_last() -> None:
     assert to_pixels(image).shape == (3, 4, 2)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"crop": 33}, {"crop": 0}, {"resize_short": -1, "crop": -2}, {"interpolation": "nearest"}]
-)
+@pytest.mark.parametrize("wrong", [{"crop": 0}, {"resize_short": -1, "crop": -2}, {"interpolation": "nearest"}])
 def test_a_geometry_that_cannot_be_is_refused(wrong: dict) -> None:
-    with pytest.raises(BadFile, match="geometry: expected 0 < crop <= resize_short and interpolation one of bilinear"):
+    with pytest.raises(BadFile, match="geometry: expected crop and resize_short above 0 and interpolation one of bilinear"):
         Geometry(**{"resize_short": 32, "crop": 32} | wrong)
 
 
@@ -171,3 +169,15 @@ def test_the_json_form_gives_the_geometry_back() -> None:
     geometry = Geometry(256, 224, "bicubic")
     assert geometry.to_json() == {"resize_short": 256, "crop": 224, "interpolation": "bicubic"}
     assert Geometry(**geometry.to_json()) == geometry
+
+
+def test_a_crop_larger_than_the_image_gets_a_black_border() -> None:
+    """LeCun et al. 1998, sec. II-B: 28-px digits in a field of 32 px."""
+    image = np.full((28, 28, 1), 200, np.uint8)
+    square = Geometry(28, 32).apply(image)
+    assert square.shape == (32, 32, 1)
+    assert (square[2:30, 2:30] == 200).all()
+    assert int(square.sum()) == 28 * 28 * 200
+    wide = Geometry(28, 33).apply(np.full((28, 40, 1), 200, np.uint8))  # black above and below alone
+    assert (wide[2:30] == 200).all()
+    assert int(wide.sum()) == 28 * 33 * 200

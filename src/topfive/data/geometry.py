@@ -1,6 +1,7 @@
 """Geometry: the half of preprocessing that a model file states as JSON and a crop protocol varies (law 3).
 
-Resize the shorter side to `resize_short`, cut the central square of side `crop`. Rounding is the Challenge's, as its
+Resize the shorter side to `resize_short`, cut the central square of side `crop`, with a black border where `crop` is
+the larger: LeNet-5 sees 28-px digits in a field of 32 px (LeCun et al. 1998, sec. II-B). Rounding is the Challenge's, as its
 144-crop tables have it: the longer side is rounded to the nearest pixel, an odd margin leaves the extra pixel right and
 below.
 """
@@ -34,9 +35,9 @@ class Geometry:
     interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop <= self.resize_short or self.interpolation not in INTERPOLATION:
+        if self.crop < 1 or self.resize_short < 1 or self.interpolation not in INTERPOLATION:
             raise BadFile(
-                "geometry: expected 0 < crop <= resize_short and interpolation one of "
+                "geometry: expected crop and resize_short above 0 and interpolation one of "
                 f"{', '.join(INTERPOLATION)}, got {self}"
             )
 
@@ -66,7 +67,10 @@ def to_images(pixels: Pixels | Tensor, device: torch.device | str = "cpu") -> Te
 
 
 def center(image: Pixels, side: int) -> Pixels:
-    """The central square of `side` px of an (H, W, C) image, a view."""
+    """The central square of `side` px of an (H, W, C) image; where the image ends before it, black."""
+    missing = [max(0, side - length) for length in image.shape[:2]]
+    if any(missing):
+        image = np.pad(image, [(short // 2, short - short // 2) for short in missing] + [(0, 0)])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
     return image[top : top + side, left : left + side]
 

@@ -26,7 +26,7 @@ from topfive.data.augment import (
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry, Pixels, to_images, to_pixels
 from topfive.data.imageset import Broken, Split
-from topfive.errors import BadData, BadFile, BadRecipe
+from topfive.errors import BadData, BadFile, Misused, BadRecipe
 
 MEMORY = 2 << 30  # bytes of prepared pixels that are kept between epochs; the rest are decoded again each time
 
@@ -111,6 +111,11 @@ class TrainingLoader:
             raise BadRecipe(
                 f"augment.short: expected sides of at least the crop of {self.geometry.crop} px, got "
                 f"{min(self.augmentation.short)}; raise it or choose a smaller geometry.crop"
+            )
+        if self.augmentation.kind == "random_crop" and self.geometry.crop > self.geometry.resize_short:
+            raise Misused(
+                f"random_crop: expected a crop of at most resize_short = {self.geometry.resize_short} px, "
+                f"got {self.geometry.crop}; choose another kind or a larger resize_short"
             )
         self.batch_size = min(self.batch_size, len(self.split))
         self.keys = id_keys(self.split.ids)
