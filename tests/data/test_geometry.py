@@ -161,7 +161,9 @@ def test_to_pixels_puts_the_channels_last() -> None:
 
 @pytest.mark.parametrize("wrong", [{"crop": 0}, {"resize_short": -1, "crop": -2}, {"interpolation": "nearest"}])
 def test_a_geometry_that_cannot_be_is_refused(wrong: dict) -> None:
-    with pytest.raises(BadFile, match="geometry: expected crop and resize_short above 0 and interpolation one of bilinear"):
+    with pytest.raises(
+        BadFile, match="geometry: expected crop and resize_short above 0 and interpolation one of bilinear"
+    ):
         Geometry(**{"resize_short": 32, "crop": 32} | wrong)
 
 

@@ -1,4 +1,4 @@
-"""A linear classifier that NumPy can follow, and the slow judge: one image after another by Pillow and NumPy."""
+"""Awkward photos, a linear classifier that NumPy can follow, and the slow judge: Pillow and NumPy, image by image."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from topfive.data import ClassLabel
+from topfive.data import ClassLabel, ImageSet, open_data
 from topfive.data.geometry import Geometry
 from topfive.models.modelfile import Model
 from topfive.models.zoo import build
@@ -25,6 +25,23 @@ class Answer:
     key: str
     rank: int | None
     best: str | None
+
+
+def photos(tmp_path: Path, keys: tuple[str, ...] = KEYS, broken: tuple[str, ...] = BROKEN) -> ImageSet:
+    """open_data on `keys` with IMAGES photos of many shapes in val/, some of them broken."""
+    rng = np.random.default_rng(7)
+    for split, count in (("train", 1), ("val", IMAGES)):
+        for key in keys:
+            folder = tmp_path / "photos" / split / key
+            folder.mkdir(parents=True)
+            for index in range(count):
+                shape = (*rng.integers(10, 40, 2), 3) if index != 3 else tuple(rng.integers(10, 40, 2))
+                image = Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8))
+                image.save(folder / f"{index}.jpg", quality=95)
+    for number, id_ in enumerate(broken):
+        path = tmp_path / "photos" / id_
+        path.write_bytes(path.read_bytes()[:-60] if number % 2 else b"not an image")
+    return open_data(tmp_path / "photos")
 
 
 def linear(keys: tuple[str, ...] = KEYS, order: list[int] | None = None) -> Model:

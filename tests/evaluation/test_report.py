@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
-from slow_judge import BROKEN, KEYS, error, linear, slow
+from slow_judge import BROKEN, KEYS, error, linear, photos, slow
 
 from topfive.data import ClassLabel
 from topfive.data.imageset import Broken
@@ -32,8 +32,8 @@ def made_up(classes: int, images: int = 30, broken: int = 0) -> Scores:
     return Scores("mlp", "val", scores, torch.arange(images) % classes, ids, labels, "logits", faults)
 
 
-def test_every_figure_is_that_of_the_loop_over_images(photos) -> None:
-    data = photos()
+def test_every_figure_is_that_of_the_loop_over_images(tmp_path: Path) -> None:
+    data = photos(tmp_path)
     answers = slow(linear(), data.split("val").paths[0].parents[3])
     document = evaluate(linear(), data).document
     assert (document["evaluated"], document["of"], document["crops"]) == (40, 40, 1)
@@ -50,16 +50,16 @@ def test_every_figure_is_that_of_the_loop_over_images(photos) -> None:
     assert [image["id"] for image in document["broken"]] == list(BROKEN)
 
 
-def test_a_dog_in_a_and_a_dog_in_b_are_two_classes(photos) -> None:
+def test_a_dog_in_a_and_a_dog_in_b_are_two_classes(tmp_path: Path) -> None:
     """T5, and law 1: a class is its key; its name is for people."""
-    classes = evaluate(linear(), photos()).document["classes"]
+    classes = evaluate(linear(), photos(tmp_path)).document["classes"]
     assert [label["key"] for label in classes if label["name"] == "dog"] == ["a/dog", "b/dog"]
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_model_whose_classes_stand_in_another_order_errs_alike(photos, seed: int) -> None:
+def test_a_model_whose_classes_stand_in_another_order_errs_alike(tmp_path: Path, seed: int) -> None:
     """T3: a model's scores are matched to the data by key, never by position."""
-    data = photos()
+    data = photos(tmp_path)
     order = np.random.default_rng(seed).permutation(len(KEYS)).tolist()
     a, b = evaluate(linear(), data).document, evaluate(linear(order=order), data).document
     assert [label["key"] for label in b["classes"]] == [KEYS[index] for index in order] != list(KEYS)
@@ -156,8 +156,8 @@ def test_the_document_is_json_and_gives_the_report_back(tmp_path: Path, classes:
     assert Report(document).top1_error == report.top1_error
 
 
-def test_a_model_file_is_judged_like_the_model_and_its_scores_are_kept(photos, tmp_path: Path) -> None:
-    data, model = photos(), linear()
+def test_a_model_file_is_judged_like_the_model_and_its_scores_are_kept(tmp_path: Path) -> None:
+    data, model = photos(tmp_path), linear()
     path = save(model, tmp_path / "run" / "model.safetensors")
     kept = tmp_path / "run" / "scores.safetensors"
     report = evaluate(path.parent, data, out=kept)

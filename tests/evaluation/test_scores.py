@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from slow_judge import BROKEN, IMAGES, KEYS, error, linear, slow
+from slow_judge import BROKEN, IMAGES, KEYS, error, linear, photos, slow
 
 from topfive.data import ClassLabel, Split
 from topfive.data.decode import decode
@@ -38,8 +38,8 @@ def made_up(images: int = 9, crops: int = 2) -> Scores:
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
 @pytest.mark.parametrize("workers", [1, 4])
-def test_every_image_is_scored_once_and_a_broken_one_is_counted_and_named(photos, batch_size, workers) -> None:
-    data = photos()
+def test_every_image_is_scored_once_and_a_broken_one_is_counted_and_named(tmp_path: Path, batch_size, workers) -> None:
+    data = photos(tmp_path)
     found = score(linear(), data, batch_size=batch_size, workers=workers)
     root = data.split("val").paths[0].parents[3]
     answers = slow(linear(), root)
@@ -58,8 +58,8 @@ def test_every_image_is_scored_once_and_a_broken_one_is_counted_and_named(photos
     assert report.document["top5_error"] == pytest.approx(error(answers, 5))
 
 
-def test_files_and_memory_are_scored_alike(photos) -> None:
-    data = photos(broken=())
+def test_files_and_memory_are_scored_alike(tmp_path: Path) -> None:
+    data = photos(tmp_path, broken=())
     split = data.split("val")
     squares = [linear().geometry.resize(decode(path).permute(1, 2, 0).numpy()) for path in split.paths]
     middle = [torch.from_numpy(Geometry(10, 10).apply(square).copy()).permute(2, 0, 1) for square in squares]
@@ -67,8 +67,8 @@ def test_files_and_memory_are_scored_alike(photos) -> None:
     assert torch.equal(score(linear(), memory).scores, score(linear(), data).scores)
 
 
-def test_what_is_scored_is_recorded(photos, tmp_path: Path) -> None:
-    data = photos()
+def test_what_is_scored_is_recorded(tmp_path: Path) -> None:
+    data = photos(tmp_path)
     model = linear()
     model.sha256 = "ab" * 32
     found = score(model, data)
@@ -90,15 +90,15 @@ def test_what_is_scored_is_recorded(photos, tmp_path: Path) -> None:
         (tuple(key.split("/")[-1] + "_" * index for index, key in enumerate(KEYS)), "does not know 'a/dog', 'b/cat'"),
     ],
 )
-def test_another_set_of_classes_is_refused_and_named(photos, ours: tuple[str, ...], message: str) -> None:
+def test_another_set_of_classes_is_refused_and_named(tmp_path: Path, ours: tuple[str, ...], message: str) -> None:
     with pytest.raises(BadData, match=message):
-        score(linear(ours), photos())
+        score(linear(ours), photos(tmp_path))
 
 
-def test_scoring_leaves_the_model_as_it_was(photos, tmp_path: Path) -> None:
+def test_scoring_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     model = linear()
     before = save(model, tmp_path / "before.safetensors").read_bytes()
-    score(model, photos())
+    score(model, photos(tmp_path))
     assert save(model, tmp_path / "after.safetensors").read_bytes() == before
 
 
@@ -117,8 +117,8 @@ def test_a_scores_file_gives_everything_back(tmp_path: Path) -> None:
     assert torch.equal(right_answers(loaded), right_answers(scores))
 
 
-def test_figures_are_computed_again_from_the_file(photos, tmp_path: Path) -> None:
-    scores = score(linear(), photos())
+def test_figures_are_computed_again_from_the_file(tmp_path: Path) -> None:
+    scores = score(linear(), photos(tmp_path))
     assert judge(load_scores(scores.save(tmp_path / "s.safetensors"))) == judge(scores)
 
 

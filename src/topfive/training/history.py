@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,20 @@ class History:
     """Appends records to `metrics.jsonl` of a run.
 
     After a kill the file may be ahead of the checkpoint: `bytes` kept there says where to cut it (`resume_at`), so that
-    a resumed run leaves the same history as one that was never stopped.
+    a resumed run leaves the same history as one that was never stopped. step: that it goes on from.
     """
 
-    def __init__(self, folder: Path, resume_at: int = 0) -> None:
+    def __init__(self, folder: Path, resume_at: int = 0, step: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
         try:
             self.file = open(self.path, "ab")  # noqa: SIM115 - closed in close()
-            self.file.truncate(resume_at)
-            self.file.seek(resume_at)  # where `bytes` counts from; the cut alone leaves it at the old end
+            kept = min(resume_at, self.path.stat().st_size)
+            self.file.truncate(kept)
+            self.file.seek(kept)  # where `bytes` counts from; the cut alone leaves it at the old end
         except OSError as error:
             raise BadFile(f"{self.path}: could not be written ({error.strerror})") from error
-        self.board = _tensorboard(folder)
+        self.board = _tensorboard(folder, step)
 
     @property
     def bytes(self) -> int:
@@ -38,6 +40,7 @@ class History:
         try:
             self.file.write(json.dumps({"step": step, **figures}).encode() + b"\n")
             self.file.flush()
+            os.fsync(self.file.fileno())  # before a checkpoint relies on it
         except OSError as error:
             raise BadFile(
                 f"{self.path}: could not be written ({error.strerror}); free some space and use --resume"
@@ -54,12 +57,12 @@ class History:
             self.board.close()
 
 
-def _tensorboard(folder: Path) -> Any:
+def _tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:  # the extra `tensorboard` is not installed
         return None
-    return SummaryWriter(str(folder / "tensorboard"))
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -67,7 +67,7 @@ class SgdLoop:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=choice.autocast == "float16")
         self._restore()
         forward = choice.run(self.classifier)
-        history = History(self.folder, self.progress.history)
+        history = History(self.folder, self.progress.history, self.progress.step)
         course = Course(self.progress.legs)
 
         def spend() -> None:

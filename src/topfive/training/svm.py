@@ -58,7 +58,7 @@ def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> tuple
     """
     value, gradient = 0.5 * weights.square().sum(), weights.clone()
     rows = max(1, BLOCK // codes.shape[1])
-    for block, truth in zip(codes.split(rows), labels.split(rows), strict=True):
+    for block, truth in zip(torch.split(codes, rows), torch.split(labels, rows), strict=True):
         margins = torch.addmm(weights[-1], block, weights[:-1])  # (rows, D) -> (rows, classes)
         signs = torch.full_like(margins, -1.0).scatter_(1, truth[:, None], 1.0)
         slack = (1 - signs * margins).clamp_min_(0)
