@@ -116,7 +116,8 @@ def fit_svm(
         chosen = uniform(seed, 0, id_keys(split.ids), 1)[:, 0].argsort(kind="stable")[: stage.images]
         split = subset(split, sorted(chosen.tolist()))
     found = extract_codes(classifier, split, geometry, workers)
-    held_out = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 1)[found.rows, 0] < stage.held_out)
+    # Another column than the one that chose the images: the lowest of that one would all be held out.
+    held_out = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 2)[found.rows, 1] < stage.held_out)
     codes, labels = found.codes, found.labels
     if stage.mirror:
         codes = torch.cat([codes, extract_codes(classifier, split, geometry, workers, mirror=True).codes])
