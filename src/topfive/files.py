@@ -11,7 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
 from topfive.errors import BadFile
+
+HEADER = "topfive"  # the one key of a safetensors header that is ours
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
@@ -45,6 +51,20 @@ def write_bytes(path: Path, content: bytes) -> Path:
 def write_text(path: Path, content: str) -> Path:
     """Write `content` to `path` as UTF-8, whole or not at all."""
     return write_bytes(path, content.encode())
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], document: Any) -> Path:
+    """Write a safetensors file with `document` as JSON in its header under HEADER, whole or not at all."""
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {HEADER: json.dumps(document, ensure_ascii=False, allow_nan=False)}
+
+    def write(aside: Path) -> None:
+        try:
+            save_file(stored, aside, metadata=header)
+        except SafetensorError as error:  # what it raises for a full disk
+            raise OSError(str(error)) from error
+
+    return write_whole(path, write)
 
 
 def write_json(path: Path, document: Any) -> Path:

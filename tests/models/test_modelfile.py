@@ -201,7 +201,7 @@ def with_(**values: Any) -> Any:
         (with_(arguments={"deep": 3}), "cannot use .pixels_linear has no argument 'deep'"),
         (with_(arguments={"image": 4}), "cannot use .pixels_linear: image must be 8 to 256 px, got 4"),
         (with_(arguments=None), "broken header or tensors that do not fit it"),
-        (with_(geometry={"resize_short": 20, "crop": 0}), "cannot use .geometry: expected crop and resize_short above 0"),
+        (with_(geometry={"resize_short": 20, "crop": 0}), "geometry: expected crop and resize_short above 0"),
         (with_(geometry={"crop": 32}), "broken header or tensors that do not fit it .*resize_short"),
         (with_(geometry={"resize_short": "a", "crop": "b"}), "broken header or tensors that do not fit it"),
         (with_(classes=[]), "cannot use .pixels_linear: classes must be at least 2, got 0"),

@@ -1,9 +1,9 @@
 """Geometry: the half of preprocessing that a model file states as JSON and a crop protocol varies (law 3).
 
-Resize the shorter side to `resize_short`, cut the central square of side `crop`, with a black border where `crop` is
-the larger: LeNet-5 sees 28-px digits in a field of 32 px (LeCun et al. 1998, sec. II-B). Rounding is the Challenge's, as its
-144-crop tables have it: the longer side is rounded to the nearest pixel, an odd margin leaves the extra pixel right and
-below.
+Resize the shorter side to `resize_short`, cut the central square of side `crop`. Where `crop` is the larger, a black
+border fills it: LeNet-5 sees 28-px digits in a field of 32 px (LeCun et al. 1998, sec. II-B). Rounding is the
+Challenge's, as its 144-crop tables have it: the longer side is rounded to the nearest pixel, an odd margin leaves the
+extra pixel right and below.
 """
 
 from dataclasses import asdict, dataclass

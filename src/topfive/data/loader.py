@@ -26,7 +26,7 @@ from topfive.data.augment import (
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry, Pixels, to_images, to_pixels
 from topfive.data.imageset import Broken, Split
-from topfive.errors import BadData, BadFile, Misused, BadRecipe
+from topfive.errors import BadData, BadFile, BadRecipe, Misused
 
 MEMORY = 2 << 30  # bytes of prepared pixels that are kept between epochs; the rest are decoded again each time
 

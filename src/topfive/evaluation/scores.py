@@ -9,19 +9,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from topfive.data.imageset import Broken, ClassLabel, ImageSet
 from topfive.data.loader import central_crops
 from topfive.errors import BadFile
-from topfive.files import write_whole
+from topfive.files import HEADER, write_tensors
 from topfive.models.modelfile import Model, best_device
 
 log = logging.getLogger("topfive")
 
 FORMAT = 1
-HEADER = "topfive"
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
@@ -55,15 +53,7 @@ class Scores:
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "crops": self.scores.shape[1],
         }  # fmt: skip
-        tensors = {"scores": self.scores.contiguous(), "labels": self.labels.contiguous()}
-
-        def write(aside: Path) -> None:
-            try:
-                save_file(tensors, aside, metadata={HEADER: json.dumps(document, ensure_ascii=False)})
-            except SafetensorError as error:  # what it raises for a full disk
-                raise OSError(str(error)) from error
-
-        return write_whole(path, write)
+        return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
 
 
 def load_scores(path: Path) -> Scores:

@@ -16,18 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
 from topfive.errors import BadData, BadFile, Misused, TopfiveError
-from topfive.files import write_whole
+from topfive.files import HEADER, write_tensors
 from topfive.models.zoo import ZOO, Card, build
 
 FORMAT = 1
-HEADER = "topfive"
 FILE_NAME = "model.safetensors"
 
 
@@ -139,16 +137,7 @@ def _pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def save(model: Model, path: Path) -> Path:
     """Write a model file, whole or not at all; raises BadFile when the disk is full."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.classifier.state_dict().items()}
-    header = {HEADER: json.dumps(model.to_header(), ensure_ascii=False, allow_nan=False)}
-
-    def write(aside: Path) -> None:
-        try:
-            save_file(tensors, aside, metadata=header)
-        except SafetensorError as error:  # what it raises for a full disk
-            raise OSError(str(error)) from error
-
-    return write_whole(path, write)
+    return write_tensors(path, model.classifier.state_dict(), model.to_header())
 
 
 def best_device() -> torch.device:

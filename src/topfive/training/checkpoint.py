@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from topfive.errors import BadFile
-from topfive.files import write_whole
+from topfive.files import HEADER, write_tensors
 
 FILE_NAME = "checkpoint/state.safetensors"
 
@@ -44,16 +43,7 @@ class Progress:
 
 def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:
     """Write the checkpoint of a run folder, whole or not at all; raises BadFile when the disk is full."""
-    header = {"progress": json.dumps(asdict(progress))}
-    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-    def write(aside: Path) -> None:
-        try:
-            save_file(stored, aside, metadata=header)
-        except SafetensorError as error:  # what it raises for a full disk
-            raise OSError(str(error)) from error
-
-    write_whole(folder / FILE_NAME, write)
+    write_tensors(folder / FILE_NAME, tensors, asdict(progress))
 
 
 def load(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
@@ -63,7 +53,7 @@ def load(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
         return None
     try:
         with safe_open(path, framework="pt") as archive:
-            document: dict[str, Any] = json.loads(archive.metadata()["progress"])
+            document: dict[str, Any] = json.loads(archive.metadata()[HEADER])
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
         progress = Progress(**document)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
