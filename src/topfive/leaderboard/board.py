@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import platform
+import shlex
 import statistics
 import time
 from dataclasses import asdict, dataclass, field
@@ -178,7 +179,7 @@ def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms:
     return {
         "entry": best["entry"],
         "why": why,
-        "command": f"topfive predict {out / best['model_file']} photo.jpg",
+        "command": f"topfive predict {shlex.quote(str(out / best['model_file']))} photo.jpg",
         "limits": {"max_mb": max_mb, "max_ms": max_ms},
     }
 

@@ -77,13 +77,12 @@ class _Clock:
     def __init__(self, folder: Path, started: float) -> None:
         self.started, self.file = started, folder / "spent.json"
         self.before = float(read_json(self.file)["seconds"]) if self.file.exists() else 0.0
+        kept_at = self.file.stat().st_mtime if self.file.exists() else 0.0
         for state in folder.glob(
             f"entries/*/{checkpoint.FILE_NAME}"
         ):  # a kill leaves the last entry's time there alone
             home = state.parents[1]
-            if not (home / RUN).exists() and (
-                not self.file.exists() or state.stat().st_mtime > self.file.stat().st_mtime
-            ):
+            if not (home / RUN).exists() and state.stat().st_mtime > kept_at:
                 found = checkpoint.load(home)
                 self.before += found[0].seconds if found else 0.0
 
@@ -137,7 +136,7 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clo
         result.ms_per_image = milliseconds_an_image(result.model)
     except (Interrupted, KeyboardInterrupt):
         clock.keep()
-        raise
+        raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
     except TopfiveError as error:
         result.model, result.scores, result.reason = None, None, str(error)
     except Exception as error:  # an entry's own fault must not take the others with it

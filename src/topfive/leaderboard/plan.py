@@ -25,6 +25,7 @@ log = logging.getLogger("topfive")
 FORMAT = 1
 OVERHEAD = 2.0  # seconds an entry takes beside training and answering: opening, statistics, timing, writing
 SLACK = 0.25  # of its forecast that a whole recipe may take longer
+LEAST_SLACK = 3.0  # seconds besides, which the measuring at the start of a run takes
 LEAST_SHARE = 0.05  # of its recipe that an entry must get to be in a contest that did not name its entries
 LEAST_IMAGES = 200  # that an SVM is fitted on, however short its share
 
@@ -69,6 +70,8 @@ class Slot:
             return
         whole = min(images, stage.images or images)
         fewer = min(whole, max(LEAST_IMAGES, int(whole * self.seconds / self.need)))
+        if fewer == whole:
+            return
         cut = recipe.model_copy(update={"stage": (stage.model_copy(update={"images": fewer}), *recipe.stage[1:])})
         self.recipe = cut.model_dump(mode="json")
         self.changes.append(f"fitted on {fewer:,} of {whole:,} images, to keep to the minutes")
@@ -161,8 +164,9 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     asked: entries and model files; all entries that suit the images if empty. started: when the contest began, by
     `time.perf_counter`. Raises Misused for an entry that these images do not suit.
     """
-    side = photo_side(data)
-    names = asked or [name for name, card in ZOO.items() if side >= card.smallest_photo]
+    if not asked and "train" not in data.splits:
+        raise Misused(f"{data.name}: has no train split; name model files to be judged in --entries")
+    names = asked or [name for name, card in ZOO.items() if photo_side(data) >= card.smallest_photo]
     if len(set(names)) < len(names):
         raise Misused(f"--entries: names an entry twice in {','.join(names)}; name each once")
     # Faults of an entry come to light here, before the first is trained.
@@ -212,7 +216,8 @@ def share_out(slots: list[Slot], seconds: float) -> None:
     shares = divide([slot.need for slot in slots], left)
     over = max(0.0, left - sum(shares)) / max(sum(shares), 1e-9)
     for slot, share in zip(slots, shares, strict=True):
-        slot.seconds = share * (1 + max(over, SLACK if share >= slot.need else 0.0))
+        slack = max(over * share, SLACK * share + LEAST_SLACK) if share >= slot.need else over * share
+        slot.seconds = min(max(0.0, left), share + slack)
 
 
 def _leave_out_hopeless(plan: Plan, spent: float) -> None:

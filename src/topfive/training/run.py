@@ -91,6 +91,8 @@ def train(
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
         what = "other images" if progress.data != data.manifest else "another recipe"
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
+    if found is None:
+        checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
     if progress.conditions != versions():
         log.warning("%s: goes on under other conditions than it began (%s); it will not be equal to the bit", out,
                     _difference(progress.conditions, versions()))  # fmt: skip
@@ -101,8 +103,9 @@ def train(
     split = data.split("train")
     arguments = dict(recipe.model)
     classifier = build(name, len(data.classes), **arguments)
-    if found:
-        classifier.load_state_dict(under("classifier", stored))
+    weights = under("classifier", stored)
+    if weights:
+        classifier.load_state_dict(weights)
     else:
         set_values(classifier, recipe, split, geometry, workers)
     classifier.to(device)

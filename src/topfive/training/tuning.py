@@ -117,13 +117,15 @@ def choose(
     itself is left as it is: trials run on copies.
     """
     open_choices = choices(wanted, images.device)
-    best, best_seconds, trials = open_choices[0], float("inf"), list[Trial]()
+    best, best_seconds, best_probe, trials = open_choices[0], float("inf"), 0.0, list[Trial]()
     for choice in open_choices:
-        probe = time_steps(copy.deepcopy(classifier).train(), choice, images[:PROBE], labels[:PROBE], least_seconds=0)
-        probe_rate = len(images[:PROBE]) / probe
-        if trials and len(images) > PROBE and probe_rate < HOPELESS * len(images) / best_seconds:
+        few = images[:PROBE]
+        probe = time_steps(copy.deepcopy(classifier).train(), choice, few, labels[:PROBE], least_seconds=0)
+        probe_rate = len(few) / probe
+        if probe_rate < HOPELESS * best_probe:
             trials.append(Trial(choice, probe_rate, complete=False))
             continue
+        best_probe = max(best_probe, probe_rate)
         seconds = time_steps(copy.deepcopy(classifier).train(), choice, images, labels)
         trials.append(Trial(choice, len(images) / seconds))
         if seconds < best_seconds:
