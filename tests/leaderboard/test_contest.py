@@ -275,7 +275,7 @@ def test_a_contest_that_is_stopped_goes_on_at_the_entry_it_was_in(
         return plan
 
     monkeypatch.setattr(holding, "make_plan", planned)
-    with pytest.raises(Interrupted, match="stopped; go on with --resume"):
+    with pytest.raises(Interrupted, match="call the same command again to go on"):
         contest(few, ["pixels_linear", "mlp"], minutes=0.5, out=tmp_path)
     assert not (tmp_path / "leaderboard.json").exists()
     spent = read_json(tmp_path / "spent.json")["seconds"]

@@ -63,6 +63,7 @@ def contest(
     found = _settle_plan(images, entries or [], minutes, Path(plan) if plan else None, folder, started)
     log.info("%s", found.to_text())
     clock = _Clock(folder, started)
+    clock.keep()
     results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
     board = build_board(images, results, broken, found.minutes, clock.spent(), folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
