@@ -216,7 +216,7 @@ def share_out(slots: list[Slot], seconds: float) -> None:
     shares = divide([slot.need for slot in slots], left)
     over = max(0.0, left - sum(shares)) / max(sum(shares), 1e-9)
     for slot, share in zip(slots, shares, strict=True):
-        slack = max(over * share, SLACK * share + LEAST_SLACK) if share >= slot.need else over * share
+        slack = max(over * share, SLACK * share + LEAST_SLACK) if share >= slot.need > 0 else over * share
         slot.seconds = min(max(0.0, left), share + slack)
 
 
