@@ -253,6 +253,7 @@ def list_(as_json: Json = False) -> None:
         ("params", "right"),
         ("MACs", "right"),
     ):
+        # a str where rich names a Literal of the same words
         shown.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
     shown.add_column("published")
     for row in rows:

@@ -187,6 +187,7 @@ class SgdLoop:
             with choice.arithmetic(self.device):
                 scores = forward(images)
             loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.stage.label_smoothing)
+            # torch has no types for this call
             self.scaler.scale(loss * (len(labels) / images_in_all)).backward()  # type: ignore[no-untyped-call]
             loss_sum += loss.item() * len(labels)
             wrong += int((label_ranks(scores.detach(), labels) > 0).sum())

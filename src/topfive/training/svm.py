@@ -82,6 +82,7 @@ def fit_weights(codes: Tensor, labels: Tensor, start: Tensor, c: float, iteratio
         return value
 
     with torch.no_grad():
+        # torch has no types for this call
         solver.step(closure)  # type: ignore[no-untyped-call]
     return weights
 
@@ -97,9 +98,11 @@ def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
     def closure() -> Tensor:
         solver.zero_grad()
         value = nn.functional.cross_entropy(log_factor.exp() * margins.double(), labels)
+        # torch has no types for this call
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
+    # torch has no types for this call
     solver.step(closure)  # type: ignore[no-untyped-call]
     return float(log_factor.detach().exp().clamp(1e-2, 1e2))
 

@@ -43,6 +43,7 @@ class Choice:
 
     def place(self, classifier: nn.Module) -> nn.Module:
         """The classifier with its weights in this layout, in place."""
+        # torch's types know no memory_format alone
         classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         return classifier
 
@@ -92,6 +93,7 @@ def time_steps(
         optimizer.zero_grad()
         with choice.arithmetic(images.device):
             loss = F.cross_entropy(forward(images).float(), labels)
+        # torch has no types for this call
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if images.device.type == "cuda":
