@@ -4,26 +4,14 @@ import errno
 import json
 import math
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from topfive.errors import BadFile
 from topfive.files import read_json, write_bytes, write_json, write_text, write_whole
-
-
-@contextmanager
-def full_disk(bytes_left: int) -> Iterator[None]:
-    """No file may grow beyond `bytes_left`, as on a full disk: the kernel refuses, not a stand-in of ours."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -59,7 +47,9 @@ def test_it_is_flushed_to_the_disk_before_it_takes_the_name(tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("before", [None, "the last good one"])
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path, before: str | None) -> None:
+def test_a_full_disk_leaves_what_was_there(
+    tmp_path: Path, before: str | None, full_disk: Callable[[int], AbstractContextManager[None]]
+) -> None:
     path = tmp_path / "x.json"
     if before is not None:
         path.write_text(before)

@@ -67,8 +67,8 @@ ROWS = [row("fine", 0.10, 40, 9), row("small", 0.20, 1, 5), row("quick", 0.20, 3
         (None, None, "fine", "lowest top-1 error of the 3 entries"),
         (39.9, None, "quick", "lowest top-1 error of the 2 entries within at most 39.9 MB"),  # a tie: the faster one
         (40, None, "fine", "lowest top-1 error of the 3 entries within at most 40 MB"),
-        (2, None, "small", "lowest top-1 error of the 1 entries within at most 2 MB"),
-        (None, 4, "quick", "lowest top-1 error of the 1 entries within at most 4 ms an image"),
+        (2, None, "small", "the only entry within at most 2 MB"),
+        (None, 4, "quick", "the only entry within at most 4 ms an image"),
         (50, 5, "quick", "lowest top-1 error of the 2 entries within at most 50 MB and at most 5 ms an image"),
     ],
 )
@@ -175,7 +175,8 @@ def test_a_row_holds_the_figures_by_hand(board: dict[str, Any], results: list[Re
     assert (good["train_minutes"], good["ms_per_image"], good["year"], good["depth"]) == (1.5, 1.5, 1986, 2)
     assert good["model_file"] == "entries/good/model.safetensors"
     assert fair["model_file"] == str(tmp_path / "fair/model.safetensors")
-    assert good["file_mb"] == results[2].file.stat().st_size / 1e6  # type: ignore[union-attr]
+    file = results[2].file
+    assert file is not None and good["file_mb"] == file.stat().st_size / 1e6
     assert (gone["status"], gone["reason"], gone["params"]) == ("failed", "gone: no luck, at all", None)
     assert board["budget"] == {"minutes": 2.0, "spent_minutes": 1.5}
     assert board["pick"]["entry"] == "good"

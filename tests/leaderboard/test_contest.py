@@ -1,8 +1,10 @@
 """The contest end to end on real scans: what it writes, what it survives, how it goes on and repeats."""
 
 import csv
+import dataclasses
 import json
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
 from topfive.errors import Diverged, Interrupted, Misused
 from topfive.evaluation import evaluate
-from topfive.files import read_json
+from topfive.evaluation.scores import load_scores
+from topfive.files import read_json, write_json
 from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.contest import contest
-from topfive.training import loop
+from topfive.training import checkpoint, loop
 
 ENTRIES = ["pixels_linear", "mlp", "hog_svm"]
 
@@ -125,7 +128,7 @@ def test_called_again_it_trains_nothing_and_says_the_same(
     assert len(kept) == 6  # models and scores
     monkeypatch.setattr(holding, "train", lambda *given, **more: pytest.fail("trained again"))
     monkeypatch.setattr(holding, "score", lambda *given, **more: pytest.fail("scored again"))
-    for name, row in rows(contest(few, ENTRIES, minutes=0.5, out=held)).items():
+    for name, row in rows(contest(few, ENTRIES[::-1], minutes=0.5, out=held)).items():
         same = ("top1_error", "rank", "epochs", "changes", "curve", "train_minutes", "choice", "file_mb")
         assert [row[key] for key in same] == [rows(board)[name][key] for key in same]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
@@ -150,9 +153,7 @@ def test_a_plan_repeats_the_contest_to_the_bit(
     assert legs[0]["mlp"][-1][1] == 1
 
 
-@pytest.mark.parametrize(
-    "changed", [{"entries": ["mlp"]}, {"minutes": 3.0}, {"entries": ["mlp", "pixels_linear", "hog_svm"]}]
-)
+@pytest.mark.parametrize("changed", [{"entries": ["mlp"]}, {"minutes": 3.0}, {"entries": ["mlp", "pixels_linear"]}])
 def test_another_contest_in_the_same_folder_is_refused(held: Path, few: ImageSet, changed: dict[str, Any]) -> None:
     before = (held / "leaderboard.json").read_bytes()
     with pytest.raises(Misused, match="holds a contest with other images, entries or minutes; choose another --out"):
@@ -279,11 +280,15 @@ def test_a_contest_that_is_stopped_goes_on_at_the_entry_it_was_in(
         contest(few, ["pixels_linear", "mlp"], minutes=0.5, out=tmp_path)
     assert not (tmp_path / "leaderboard.json").exists()
     spent = read_json(tmp_path / "spent.json")["seconds"]
+    trained = checkpoint.load(tmp_path / "entries" / second)
+    assert trained is not None and spent > trained[0].seconds  # of both entries, and of what is not training
     [first] = {"pixels_linear", "mlp"} - {second}
     made = (tmp_path / "entries" / first / "model.safetensors").stat().st_mtime_ns
     stop = False
     seen.clear()
+    going_on = time.perf_counter()
     board = contest(few, out=tmp_path)
+    assert board["budget"]["spent_minutes"] * 60 <= spent + time.perf_counter() - going_on  # counted once
     assert {row["status"] for row in board["entries"]} == {"done"}
     assert {name for name, _ in seen} == {second}
     assert 1 <= seen[0][1] <= 6  # not from the start, and nothing of it left out
@@ -358,3 +363,51 @@ def test_three_classes_have_no_top5_error_and_broken_images_are_counted(
     with open(tmp_path / "out/leaderboard.csv", newline="") as file:
         [line] = csv.DictReader(file)
     assert line["top5_error"] == line["top5_low"] == ""
+
+
+def test_an_image_that_was_mended_is_judged_again(colours: Callable[[], ImageSet], tmp_path: Path) -> None:
+    contest(colours(), ["pixels_linear"], minutes=0.5, out=tmp_path / "out")
+    whole = (tmp_path / "colours/val/red/4.png").read_bytes()
+    (tmp_path / "colours/val/red/5.png").write_bytes(whole)
+    board = contest(open_data(tmp_path / "colours"), out=tmp_path / "out")
+    [row] = board["entries"]
+    assert (row["evaluated"], row["of"], row["broken"]) == (18, 18, 0)
+    scores = load_scores(tmp_path / "out/entries/pixels_linear/scores.safetensors")
+    assert torch.equal(
+        scores.scores[scores.ids.index("val/red/5.png")], scores.scores[scores.ids.index("val/red/4.png")]
+    )
+
+
+def test_an_image_that_vanishes_after_it_was_judged_costs_no_report(
+    colours: Callable[[], ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, plain = colours(), holding.score
+
+    def score_and_lose(*given: Any) -> Any:
+        found = plain(*given)
+        for path in data.split("val").paths or ():
+            path.unlink(missing_ok=True)
+        return dataclasses.replace(found, scores=-found.scores)  # so that images are missed
+
+    monkeypatch.setattr(holding, "score", score_and_lose)
+    board = contest(data, ["pixels_linear"], minutes=0.5, out=tmp_path / "out")
+    assert board["entries"][0]["top1_error"] > 0.2
+    assert board["hardest"] == []
+
+
+def test_without_minutes_an_entry_is_trained_for_one_step_and_the_report_says_so(
+    few: ImageSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    board = contest(few, ["mlp"], minutes=0.01, out=tmp_path)
+    assert "mlp: no minutes are left, it is trained for as little as can be" in caplog.text
+    assert "no minutes were left at its turn; give more --minutes" in board["entries"][0]["changes"]
+    assert "give more --minutes" in (tmp_path / "report.html").read_text()
+
+
+def test_the_time_that_is_spent_survives_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "KEEP_EVERY", 0.01)
+    write_json(tmp_path / "spent.json", {"seconds": 100.0})
+    with holding._Clock(tmp_path, time.perf_counter()):
+        time.sleep(0.2)
+        killed_here = read_json(tmp_path / "spent.json")["seconds"]
+    assert 100.0 < killed_here < read_json(tmp_path / "spent.json")["seconds"] < 110.0

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from topfive.data import open_data
@@ -21,6 +22,8 @@ from topfive.errors import BadFile, Interrupted, Misused
 from topfive.models import load
 from topfive.recipes.recipe import Recipe
 from topfive.training import checkpoint, train
+from topfive.training.history import read
+from topfive.training.loop import SgdLoop
 from topfive.training.pace import Pace
 from topfive.training.tailoring import fit_recipe
 
@@ -232,8 +235,30 @@ def test_a_broken_checkpoint_says_what_to_do(
 
 def test_a_run_folder_says_what_was_done(finished: Path, few_digits: ImageSet) -> None:
     run = json.loads((finished / "run.json").read_text())
-    assert (run["entry"], run["epochs"], run["broken"]) == ("pixels_linear", 1.0, [])
+    assert (run["entry"], run["epochs"], run["broken"]) == ("pixels_linear", 1.0, {})
     assert run["legs"] == [[0, run["full_steps"]]]
     model = load(finished)
     assert model.data == {"name": "digits", "manifest": few_digits.manifest, "train": 120}
+    [figures] = read(finished)
+    assert model.figures == {"training": figures} and figures["epoch"] == 1.0
     assert (finished / "recipe.toml").read_text().startswith("source = ")
+
+
+def test_a_finished_run_is_given_back_as_it_was(
+    tmp_path: Path, quick: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for index in range(12):
+        for split in ("train", "val"):
+            folder = tmp_path / "photos" / split / "ab"[index % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (20 * index, 0, len(split))).save(folder / f"{index}.png")
+    (tmp_path / "photos/train/b/5.png").write_bytes(b"no image")
+    data, recipe = open_data(tmp_path / "photos"), quick("pixels_linear", epochs=2)
+    first = train("pixels_linear", data, tmp_path / "run", recipe=recipe)
+    monkeypatch.setattr(SgdLoop, "fit", lambda self: pytest.fail("trained again"))
+    again = train("pixels_linear", data, tmp_path / "run", recipe=recipe, resume=True)
+    assert [image.id for image in first.broken] == ["train/b/5.png"]
+    assert (again.broken, again.seconds, again.legs, again.choice) == (
+        first.broken, first.seconds, first.legs, first.choice,
+    )  # fmt: skip
+    assert again.model.sha256 == load(tmp_path / "run").sha256

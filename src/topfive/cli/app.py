@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator
@@ -139,14 +140,13 @@ def train(
         if fitted.epochs is None:
             _show({"entry": name, "stages": [stage.kind for stage in fitted.stage]}, as_json)
             return
-        choice, seconds, steps, trials = try_out(name, images, fitted)
+        found = try_out(name, images, fitted)
         forecast = {
             "entry": name,
-            "steps": steps,
-            "choice": str(choice),
-            "seconds_per_step": seconds,
-            "forecast_minutes": seconds * steps / 60,
-            "tried": {str(trial.choice): trial.images_per_second for trial in trials},
+            "steps": found.steps,
+            "choice": str(found.choice),
+            "forecast_minutes": found.seconds / 60,
+            "tried": {str(trial.choice): trial.images_per_second for trial in found.trials},
         }
         _show(forecast, as_json)
         return
@@ -161,7 +161,8 @@ def train(
         },
         as_json,
     )
-    print(f"topfive: judge it by: topfive evaluate {run.folder} {data}", file=sys.stderr)
+    judge_it = f"topfive evaluate {shlex.quote(str(run.folder))} {shlex.quote(data)}"
+    print(f"topfive: judge it by: {judge_it}", file=sys.stderr)
 
 
 @app.command()

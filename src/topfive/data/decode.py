@@ -12,6 +12,7 @@ only what follows its last pixel is whole.
 
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,13 @@ def shape(path: Path) -> tuple[int, int]:
 def has_image_ending(name: str) -> bool:
     """Whether a file of that name counts as an image of a folder, whatever the case of its ending."""
     return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+
+
+def decoding_pool(workers: int | None = None) -> ThreadPoolExecutor:
+    """Threads to decode in; Pillow decodes outside Python's lock. workers: how many, one a core when left out."""
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
 
 
 def _name(source: Path | bytes) -> str:

@@ -6,7 +6,6 @@ asked before, so a run can resume at any step without replaying one.
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +22,7 @@ from topfive.data.augment import (
     cut_squares,
     cut_squares_on_device,
 )
+from topfive.data.decode import decoding_pool
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry, Pixels, to_images, to_pixels
 from topfive.data.imageset import Broken, Split
@@ -46,13 +46,13 @@ class Prepared:
     `broken` names the images that could not be decoded; they answer None.
     """
 
-    def __init__(self, split: Split, prepare: Callable[[Pixels], Pixels], workers: int) -> None:
-        self.split, self.prepare, self.workers = split, prepare, workers
+    def __init__(self, split: Split, prepare: Callable[[Pixels], Pixels], workers: int | None) -> None:
+        self.split, self.prepare = split, prepare
         self.broken: dict[int, Broken] = {}
         self.kept: dict[int, Pixels] = {}
         self.bytes_kept = 0
         self.lock = threading.Lock()
-        self.pool = ThreadPoolExecutor(max(1, workers)) if split.paths is not None else None
+        self.pool = decoding_pool(workers) if split.paths is not None else None
         # Images already held in memory are prepared at once, into one array that can be sliced by the batch.
         self.block = None if split.pixels is None else self._prepare_block(split.pixels)
 
@@ -91,7 +91,8 @@ class Prepared:
 class TrainingLoader:
     """Augmented batches of a split. The last images of an epoch's order that fill no batch wait for another epoch.
 
-    colour_basis: (3, 3) for `colour="pca"`, see `augment.colour_shift`.
+    workers: decoding threads, one a core when left out. colour_basis: (3, 3) for `colour="pca"`, see
+    `augment.colour_shift`.
     """
 
     split: Split
@@ -99,7 +100,7 @@ class TrainingLoader:
     augmentation: Augmentation
     batch_size: int
     seed: int = 0
-    workers: int = 2
+    workers: int | None = None
     device: torch.device | str = "cpu"
     colour_basis: Tensor | None = None
     prepared: Prepared = field(init=False)
@@ -128,6 +129,14 @@ class TrainingLoader:
     def __len__(self) -> int:
         """Steps in an epoch."""
         return len(self.split) // self.batch_size
+
+    @property
+    def kept_share(self) -> float:
+        """The share of the images that stay decoded between epochs, judged by those that have been met so far."""
+        kept = self.prepared.kept
+        if not kept:
+            return 1.0
+        return min(1.0, MEMORY / (self.prepared.bytes_kept / len(kept) * len(self.split)))
 
     @property
     def broken(self) -> list[Broken]:
@@ -184,11 +193,15 @@ class TrainingLoader:
 
 
 def central_crops(
-    split: Split, geometry: Geometry, batch_size: int = 256, workers: int = 2, device: torch.device | str = "cpu"
+    split: Split,
+    geometry: Geometry,
+    batch_size: int = 256,
+    workers: int | None = None,
+    device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Batch, list[Broken]]]:
     """Every image of a split once, in order, through the geometry alone; with each batch, its broken images."""
     fits = split.pixels is not None and split.pixels.shape[-2:] == (geometry.crop,) * 2 == (geometry.resize_short,) * 2
-    with ThreadPoolExecutor(max(1, workers)) as pool:
+    with decoding_pool(workers) as pool:
 
         def read(row: int) -> Pixels | Broken:
             try:

@@ -83,7 +83,7 @@ def load_scores(path: Path) -> Scores:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
 
 
-def score(model: Model, data: ImageSet, split: str | None = None, batch_size: int = 250, workers: int = 2) -> Scores:
+def score(model: Model, data: ImageSet, split: str | None = None, batch_size: int = 250) -> Scores:
     """What `model` answers on every image of a split, each exactly once, in the split's order.
 
     split: the judged one when left out. Raises BadData when the classes of the two are not the same.
@@ -96,17 +96,19 @@ def score(model: Model, data: ImageSet, split: str | None = None, batch_size: in
     device = best_device()
     # torch's types know no memory_format alone
     model.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    answered = 0
     started = said_at = time.perf_counter()
-    for batch, bad in central_crops(images, model.geometry, batch_size, workers, device):
+    for batch, bad in central_crops(images, model.geometry, batch_size, device=device):
         if batch.rows:
             answers[batch.rows, 0] = model.scores(batch.images).cpu()
-        broken += bad
+        answered, broken = answered + len(batch.rows), broken + bad
         now = time.perf_counter()
         if now - said_at > SAY_EVERY and batch.rows:
             said_at, done = now, batch.rows[-1] + 1
             log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
                      (now - started) / done * (len(images) - done))  # fmt: skip
     model.classifier.to("cpu")
+    assert answered + len(broken) == len(images), "an image was judged twice or not at all"
     return Scores(
         entry=model.entry,
         split=split,

@@ -8,6 +8,7 @@ import platform
 import shlex
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ from PIL import Image
 import topfive
 from topfive.data.geometry import to_pixels
 from topfive.data.imageset import ImageSet
+from topfive.errors import BadFile
 from topfive.evaluation.intervals import compare_all, ranks
 from topfive.evaluation.report import judge, right_answers
 from topfive.evaluation.scores import Scores
@@ -176,7 +178,8 @@ def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms:
     asked = [
         f"at most {limit:g} {unit}" for limit, unit in ((max_mb, "MB"), (max_ms, "ms an image")) if limit is not None
     ]
-    why = f"lowest top-1 error of the {len(fitting)} entries" + (f" within {' and '.join(asked)}" if asked else "")
+    within = f" within {' and '.join(asked)}" if asked else ""
+    why = f"lowest top-1 error of the {len(fitting)} entries{within}" if len(fitting) > 1 else f"the only entry{within}"
     return {
         "entry": best["entry"],
         "why": why,
@@ -194,20 +197,22 @@ def hardest(data: ImageSet, scored: dict[str, Scores]) -> list[dict[str, Any]]:
     readable = first.averaged.isfinite().all(1)
     order = torch.argsort(torch.where(readable, misses, -1), descending=True, stable=True)[:HARDEST].tolist()
     split = data.split(data.judged)
-    return [
-        {
-            "id": first.ids[row],
-            "label": first.classes[int(first.labels[row])].key,
-            "missed_by": int(misses[row]),
-            "of": len(scored),
-            "answers": {
-                name: scores.classes[int(scores.averaged[row].argmax())].key for name, scores in scored.items()
-            },
-            "image": thumbnail(to_pixels(split.image(row))),
-        }
-        for row in order
-        if misses[row] > 0 and readable[row]
-    ]
+    found = []
+    for row in order:
+        if misses[row] == 0 or not readable[row]:
+            break
+        with suppress(BadFile):  # it was read when it was judged; a page is not worth failing for
+            found.append({
+                "id": first.ids[row],
+                "label": first.classes[int(first.labels[row])].key,
+                "missed_by": int(misses[row]),
+                "of": len(scored),
+                "answers": {
+                    name: scores.classes[int(scores.averaged[row].argmax())].key for name, scores in scored.items()
+                },
+                "image": thumbnail(to_pixels(split.image(row))),
+            })  # fmt: skip
+    return found
 
 
 def thumbnail(pixels: Any) -> str:

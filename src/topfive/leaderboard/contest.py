@@ -1,10 +1,12 @@
 """The contest, the main job: every entry trained within the minutes, judged on the same images, ranked, shown."""
 
 import logging
+import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from topfive.data.faults import find_broken
 from topfive.data.imageset import ImageSet
@@ -17,16 +19,18 @@ from topfive.leaderboard.board import Result, build_board, milliseconds_an_image
 from topfive.leaderboard.page import render
 from topfive.leaderboard.plan import Plan, Slot, load_plan, make_plan, share_out
 from topfive.models.modelfile import FILE_NAME, Model, find, load
-from topfive.training import checkpoint, history
+from topfive.training import history
 from topfive.training.pace import Pace
-from topfive.training.run import train
+from topfive.training.run import RUN_FILE, train
 from topfive.training.tuning import Choice
 
 log = logging.getLogger("topfive")
 
 MINUTES = 10.0
-PLAN, RUN = "plan.json", "run.json"
+PLAN = "plan.json"
 PAGE_SECONDS = 8.0  # kept back for the report
+KEEP_EVERY = 5.0  # seconds between notes of the time that is spent
+SAY_EVERY = 10.0  # seconds between lines of progress
 
 
 def contest(
@@ -51,47 +55,64 @@ def contest(
     log.info("%s: %s", images.name, images.layout)
     for note in images.notes:
         log.info("  %s", note)
-    broken = [
-        {"split": name, "id": image.id, "reason": image.reason}
-        for name, split in images.splits.items()
-        for image in find_broken(split)
-    ]
-    for image in broken:
-        log.warning(
-            "%s: %s", "skipped in training" if image["split"] == "train" else "counted as an error", image["reason"]
-        )
+    broken = _check(images)
     found = _settle_plan(images, entries or [], minutes, Path(plan) if plan else None, folder, started)
     log.info("%s", found.to_text())
-    clock = _Clock(folder, started)
-    clock.keep()
-    results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
-    board = build_board(images, results, broken, found.minutes, clock.spent(), folder, max_mb, max_ms)
+    with _Clock(folder, started) as clock:
+        unreadable = {image["id"] for image in broken if image["split"] == images.judged}
+        results = [_take_turn(slot, found, images, unreadable, folder, clock) for slot in found.slots]
+    board = build_board(images, results, broken, found.minutes, clock.spent, folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
     write_text(folder / "leaderboard.csv", to_csv(board))
     write_text(folder / "report.html", render(board))
     return board
 
 
+def _check(data: ImageSet) -> list[dict[str, str]]:
+    """The images of all splits that cannot be decoded; each is said."""
+    said_at = time.perf_counter()
+
+    def say(done: int, images: int) -> None:
+        nonlocal said_at
+        if time.perf_counter() - said_at > SAY_EVERY:
+            said_at = time.perf_counter()
+            log.info("  looking for broken images: %s, %d of %d", name, done, images)
+
+    broken = []
+    for name, split in data.splits.items():
+        for image in find_broken(split, progress=say):
+            log.warning("%s: %s", "skipped in training" if name == "train" else "counted as an error", image.reason)
+            broken.append({"split": name, "id": image.id, "reason": image.reason})
+    return broken
+
+
 class _Clock:
-    """Seconds of the contest, over all the processes it took."""
+    """Seconds of the contest, over all the processes it took: kept on disk all the time, since any may be killed."""
 
     def __init__(self, folder: Path, started: float) -> None:
         self.started, self.file = started, folder / "spent.json"
         self.before = float(read_json(self.file)["seconds"]) if self.file.exists() else 0.0
-        kept_at = self.file.stat().st_mtime if self.file.exists() else 0.0
-        for state in folder.glob(
-            f"entries/*/{checkpoint.FILE_NAME}"
-        ):  # a kill leaves the last entry's time there alone
-            home = state.parents[1]
-            if not (home / RUN).exists() and state.stat().st_mtime > kept_at:
-                found = checkpoint.load(home)
-                self.before += found[0].seconds if found else 0.0
+        self.over = threading.Event()
+        self.keeper = threading.Thread(target=self._keep, daemon=True)
 
+    def __enter__(self) -> Self:
+        self.keeper.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.keeper.join()
+
+    @property
     def spent(self) -> float:
         return self.before + time.perf_counter() - self.started
 
-    def keep(self) -> None:
-        write_json(self.file, {"seconds": self.spent()})
+    def _keep(self) -> None:
+        last = False
+        while not last:
+            last = self.over.wait(KEEP_EVERY)
+            with suppress(TopfiveError):  # a full disk is met, and said, by what is worth more
+                write_json(self.file, {"seconds": self.spent})
 
 
 def _settle_plan(
@@ -104,7 +125,8 @@ def _settle_plan(
     wanted = None if repeat is None else load_plan(repeat)
     if path.exists():
         plan = load_plan(path)
-        same = plan.data == data.manifest and (not entries or plan.asked == entries) and minutes in (None, plan.minutes)
+        same_entries = not entries or sorted(plan.asked) == sorted(entries)
+        same = plan.data == data.manifest and same_entries and minutes in (None, plan.minutes)
         if not same or (wanted is not None and wanted.content != plan.content):
             raise Misused(f"{folder}: holds a contest with other images, entries or minutes; choose another --out")
         log.info("going on with the contest in %s", folder)
@@ -119,7 +141,7 @@ def _settle_plan(
     return plan
 
 
-def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clock) -> Result:
+def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder: Path, clock: _Clock) -> Result:
     """Train and judge one entry, or find that it is done; a failure becomes its result, and the others go on."""
     home = folder / "entries" / slot.name.replace("/", "_")
     result = Result(slot.name, slot.entry, judged_as_it_is=bool(slot.model), recipe_epochs=slot.recipe_epochs)
@@ -127,16 +149,15 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clo
         if slot.model:
             result.file = find(slot.model)
         else:
-            if not (home / RUN).exists():
+            if not (home / RUN_FILE).exists():
                 _train(slot, plan, data, home, clock)
             _read_run(slot, plan, home, result)
             plan.save(folder / PLAN)
             result.file = home / FILE_NAME
         result.model = load(result.file)
-        result.scores = _scores(result.model, data, home / "scores.safetensors")
+        result.scores = _scores(result.model, data, home / "scores.safetensors", broken)
         result.ms_per_image = milliseconds_an_image(result.model)
     except (Interrupted, KeyboardInterrupt):
-        clock.keep()
         raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
     except TopfiveError as error:
         result.model, result.scores, result.reason = None, None, str(error)
@@ -145,12 +166,11 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clo
         fault = f"{type(error).__name__}: {error}"
         result.model, result.scores = None, None
         result.reason = f"{slot.name}: failed inside topfive ({fault}); please report it"
-    clock.keep()
     if result.scores is None or result.model is None:
         log.error("%s failed: %s", slot.name, result.reason)
     else:
         figures = judge(result.scores).to_text().splitlines()[1].strip()
-        log.info("%s: %s; %.1f of %g minutes spent", slot.name, figures, clock.spent() / 60, plan.minutes)
+        log.info("%s: %s; %.1f of %g minutes spent", slot.name, figures, clock.spent / 60, plan.minutes)
     return result
 
 
@@ -158,7 +178,7 @@ def _train(slot: Slot, plan: Plan, data: ImageSet, home: Path, clock: _Clock) ->
     """Settle a slot's share of the time that is left and train its entry, or go on with its run."""
     if not slot.settled:
         planned = slot.seconds
-        share_out(plan.slots[plan.slots.index(slot) :], plan.minutes * 60 - clock.spent() - PAGE_SECONDS)
+        share_out(plan.slots[plan.slots.index(slot) :], plan.minutes * 60 - clock.spent - PAGE_SECONDS)
         log.info("%s: at most %.1f min (planned %.1f)", slot.name, slot.seconds / 60, planned / 60)
         slot.settle(len(data.split("train")))
         plan.save(home.parents[1] / PLAN)
@@ -168,7 +188,7 @@ def _train(slot: Slot, plan: Plan, data: ImageSet, home: Path, clock: _Clock) ->
 
 def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
     """What a finished run says of itself, into the result and into the plan, by which it can be repeated."""
-    run = read_json(home / RUN)
+    run = read_json(home / RUN_FILE)
     result.recipe, result.train_seconds, result.curve = slot.opened(), run["seconds"], history.read(home)
     result.changes = list(slot.changes)
     if run["choice"] is None:
@@ -179,11 +199,15 @@ def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
         result.changes.append(f"epochs {slot.recipe_epochs:g} -> {run['epochs']:.1f}, to keep to the minutes")
 
 
-def _scores(model: Model, data: ImageSet, file: Path) -> Scores:
-    """The model's scores on the judged images: those in `file` if they are of this model, else new ones, kept there."""
+def _scores(model: Model, data: ImageSet, file: Path, broken: set[str]) -> Scores:
+    """The model's scores on the judged images: those in `file` if they are still true, else new ones, kept there.
+
+    broken: the judged images that cannot be decoded now; one that has been mended since is to be judged.
+    """
     if file.exists():
         kept = load_scores(file)
-        if (kept.model, kept.data) == (model.sha256, data.manifest):
+        same_images = kept.data == data.manifest and {image.id for image in kept.broken} == broken
+        if kept.model == model.sha256 and same_images:
             return kept
     scores = score(model, data)
     scores.save(file)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from topfive.data.imageset import ImageSet, subset
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ImageSet, Split, subset
+from topfive.data.loader import central_crops
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm
-from topfive.training.run import training_loader, try_out, workers_here
+from topfive.training.run import training_loader, try_out
 from topfive.training.svm import extract_codes, objective
 from topfive.training.tailoring import geometry_of
 from topfive.training.tuning import PROBE, Choice, time_steps
@@ -35,15 +37,15 @@ class Forecast:
 def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
     """What the whole recipe needs on this machine."""
     classifier = build(name, len(data.classes), **dict(recipe.model)).eval()
-    answering = answering_seconds(classifier, geometry_of(recipe).crop, data)
+    answering = answering_seconds(classifier, geometry_of(recipe), data)
     stage = recipe.stage[0]
     if isinstance(stage, Svm):
         return Forecast(svm_seconds(classifier, stage, recipe, data), answering, recipe)
     log.info("%s:", name)
-    found, seconds, steps, _ = try_out(name, data, with_precision(recipe, compile="no"))
+    found = try_out(name, data, with_precision(recipe, compile="no"))
     # Whether to compile is settled when the entry's share is known.
-    measured = with_precision(recipe, layout=found.layout, autocast=found.autocast)
-    return Forecast(seconds * steps, answering, measured)
+    measured = with_precision(recipe, layout=found.choice.layout, autocast=found.choice.autocast)
+    return Forecast(found.seconds, answering, measured)
 
 
 def with_precision(recipe: Recipe, **changes: str) -> Recipe:
@@ -58,9 +60,7 @@ def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
     """A first estimate of the seconds a network's recipe needs, from two steps of a few images."""
     stage = recipe.stage[0]
     assert isinstance(stage, Sgd)
-    loader = training_loader(
-        data.split("train"), geometry_of(recipe), stage, recipe.seed, workers_here(), torch.device("cpu")
-    )
+    loader = training_loader(data.split("train"), geometry_of(recipe), stage, recipe.seed, None, torch.device("cpu"))
     images = torch.rand(PROBE, 3, geometry_of(recipe).crop, geometry_of(recipe).crop)
     classifier = build(name, len(data.classes), **dict(recipe.model)).train()
     labels = torch.zeros(PROBE, dtype=torch.long)
@@ -68,22 +68,29 @@ def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
     return seconds * loader.batch_size * stage.steps(len(loader))
 
 
-def answering_seconds(classifier: nn.Module, crop: int, data: ImageSet) -> float:
-    """Forecast of one pass over the judged images."""
-    images = torch.zeros(FEW, 3, crop, crop)
+def answering_seconds(classifier: nn.Module, geometry: Geometry, data: ImageSet) -> float:
+    """Forecast of one pass over the judged images, decoding included."""
+    split = data.split(data.judged)
+    few = _few(split)
     with torch.inference_mode():
-        classifier(images[:1])
+        classifier(torch.zeros(1, 3, geometry.crop, geometry.crop))
         started = time.perf_counter()
-        classifier(images)
-    return (time.perf_counter() - started) / FEW * len(data.split(data.judged))
+        for batch, _ in central_crops(few, geometry):
+            classifier(batch.images)
+    return (time.perf_counter() - started) / len(few) * len(split)
+
+
+def _few(split: Split) -> Split:
+    """FEW images from all over a split."""
+    return subset(split, list(range(0, len(split), max(1, len(split) // FEW)))[:FEW])
 
 
 def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of an `svm` stage: codes once (twice with mirror images), then two fits."""
     split = data.split("train")
-    few = subset(split, list(range(0, len(split), max(1, len(split) // FEW)))[:FEW])
+    few = _few(split)
     started = time.perf_counter()
-    found = extract_codes(classifier, few, geometry_of(recipe), workers_here())
+    found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)
     weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
     codes, labels = found.codes.repeat(8, 1), found.labels.repeat(8)

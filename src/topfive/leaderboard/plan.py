@@ -58,6 +58,16 @@ class Slot:
         path = Path(self.model).resolve()
         return f"{self.entry} ({path.parent.name if path.name == FILE_NAME else path.stem})"
 
+    @property
+    def share(self) -> str:
+        """What the entry gets, in words."""
+        if self.model:
+            return "judged as it is"
+        if self.legs:
+            return f"{self.legs[-1][1]:,} steps, as it was trained"
+        whole = min(1.0, self.seconds / max(self.need, 1e-9))
+        return f"at most {self.seconds / 60:.1f} min, {whole:.0%} of its recipe ({self.need / 60:.1f} min forecast)"
+
     def settle(self, images: int) -> None:
         """Fix the recipe as the share allows. images: of the training split.
 
@@ -66,6 +76,9 @@ class Slot:
         recipe = self.opened()
         stage = recipe.stage[0]
         self.settled = True
+        if self.seconds <= 0:
+            self.changes.append("no minutes were left at its turn; give more --minutes")
+            log.warning("%s: no minutes are left, it is trained for as little as can be", self.name)
         if isinstance(stage, Sgd) or self.seconds >= self.need:
             return
         whole = min(images, stage.images or images)
@@ -88,14 +101,13 @@ class Slot:
 
 @dataclass
 class Plan:
-    """A contest's entries in the order in which they run, cheapest first. spent: seconds used before the entries."""
+    """A contest's entries in the order in which they run, cheapest first."""
 
     name: str
     data: str
     minutes: float
     asked: list[str]
     slots: list[Slot]
-    spent: float = 0.0
     left_out: list[str] = field(default_factory=list)
 
     def leave_out(self, entry: str, need: float) -> None:
@@ -117,12 +129,7 @@ class Plan:
     def to_text(self) -> str:
         """What is announced before training."""
         lines = [f"plan: {self.minutes:g} minutes for {len(self.slots)} entries on {self.name}"]
-        for slot in self.slots:
-            whole = min(1.0, slot.seconds / max(slot.need, 1e-9))
-            share = (
-                f"at most {slot.seconds / 60:.1f} min, {whole:.0%} of its recipe ({slot.need / 60:.1f} min forecast)"
-            )
-            lines.append(f"  {slot.name}: {'judged as it is' if slot.model else share}")
+        lines += [f"  {slot.name}: {slot.share}" for slot in self.slots]
         return "\n".join(lines + [f"  {reason}" for reason in self.left_out])
 
 
@@ -177,7 +184,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     log.info("forecasting %d entries", len(names))
     plan = Plan(data.name, data.manifest, minutes, asked, [])
     for name, model in models.items():
-        answering = answering_seconds(model.classifier, model.geometry.crop, data)
+        answering = answering_seconds(model.classifier, model.geometry, data)
         plan.slots.append(Slot(model.entry, model=name, fixed=OVERHEAD + answering))
     for name, (recipe, changes) in recipes.items():
         hopeless = None if asked or not ZOO[name].small else glance(name, data, recipe)
@@ -201,8 +208,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     if not asked:
         _leave_out_hopeless(plan, time.perf_counter() - started)
     plan.slots.sort(key=lambda slot: slot.need)
-    plan.spent = time.perf_counter() - started
-    share_out(plan.slots, minutes * 60 - plan.spent)
+    share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
 
 

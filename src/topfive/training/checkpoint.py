@@ -25,7 +25,7 @@ class Progress:
     stage: index of the stage under way; all before it are finished. step: optimizer steps behind it in this stage.
     legs: see `training.pace`. seconds: spent so far, over all its processes. choice: the precision it computes in.
     sums: of the epoch under way. history: bytes of `metrics.jsonl`. data, recipe: what it is a run of. conditions: the
-    machine and versions on which it is equal to the bit.
+    machine and versions on which it is equal to the bit. broken: images that were skipped, id -> reason.
     """
 
     stage: int = 0
@@ -39,6 +39,7 @@ class Progress:
     data: str = ""
     recipe: str = ""
     conditions: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def save(folder: Path, progress: Progress, tensors: dict[str, Tensor]) -> None:

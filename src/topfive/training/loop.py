@@ -1,6 +1,7 @@
 """The `sgd` stage: steps of SGD with momentum that can be stopped at any moment and go on equal to the bit."""
 
 import copy
+import itertools
 import logging
 import math
 import signal
@@ -8,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +19,7 @@ from torch.nn import functional as F
 
 from topfive.data.draws import step_seed
 from topfive.data.loader import Batch, TrainingLoader
-from topfive.errors import Diverged, Interrupted
+from topfive.errors import Diverged
 from topfive.metrics import label_ranks
 from topfive.recipes.recipe import Sgd
 from topfive.training import checkpoint
@@ -57,7 +59,7 @@ class SgdLoop:
     def fit(self) -> nn.Module:
         """Take the stage's steps; the classifier with the weights to judge, averaged where the recipe says so.
 
-        Raises Diverged on a loss that is not finite, Interrupted after Ctrl-C; a checkpoint is kept in both cases.
+        Raises Diverged on a loss that is not finite, KeyboardInterrupt on Ctrl-C; a checkpoint is kept in both cases.
         """
         started = time.perf_counter()
         seconds_before = self.progress.seconds
@@ -80,11 +82,8 @@ class SgdLoop:
                 self._save()  # so that a run killed from here on keeps its choice
             with stopping_cleanly() as stop:
                 self._steps(forward, choice, course, history, stop, spend)
-            spend()
-        except KeyboardInterrupt:
-            spend()
-            raise Interrupted(f"{self.folder}: stopped; go on with --resume") from None
         finally:
+            spend()
             history.close()
         return self.average or self.classifier
 
@@ -93,17 +92,18 @@ class SgdLoop:
         if self.progress.choice is not None:
             return Choice(**self.progress.choice)
         started = time.perf_counter()
-        batch = next(self.loader.epoch(0))
-        size = self.stage.micro_batch or len(batch.images)
         log.info("measuring how to compute %s on this machine", type(self.classifier).__name__)
-        micro_batches, supply = math.ceil(len(batch.images) / size), supply_seconds(self.loader)
+        supply, batch = measure_supply(self.loader), next(self.loader.epoch(0))
+        size = self.stage.micro_batch or len(batch.images)
+        micro_batches = math.ceil(len(batch.images) / size)
         choice, seconds, _ = choose(
             self.classifier, batch.images[:size], batch.labels[:size], self.stage.precision,
-            lambda seconds: self.pace.first(seconds * micro_batches + supply) * micro_batches,
+            lambda seconds: self.pace.first(seconds * micro_batches + supply.a_step, supply.once) * micro_batches,
         )  # fmt: skip
         self.progress.choice = choice.to_json()
-        self.recent = seconds * micro_batches + supply
-        self.progress.legs = [(0, self.pace.first(self.recent, time.perf_counter() - started))]
+        self.recent = seconds * micro_batches + supply.a_step
+        spent = time.perf_counter() - started
+        self.progress.legs = [(0, self.pace.first(self.recent, spent + supply.once))]
         return choice
 
     def _restore(self) -> None:
@@ -125,6 +125,7 @@ class SgdLoop:
         if self.average is not None:
             tensors |= {f"average/{name}": tensor for name, tensor in self.average.state_dict().items()}
         self.progress.scaler = self.scaler.state_dict()
+        self.progress.broken |= {image.id: image.reason for image in self.loader.broken}
         checkpoint.save(self.folder, self.progress, tensors)
         return time.perf_counter() - started
 
@@ -235,14 +236,28 @@ class SgdLoop:
         )  # fmt: skip
 
 
-def supply_seconds(loader: TrainingLoader) -> float:
-    """Seconds that a batch takes to be read, cut and put in place, as measured on a few."""
-    started, batches = time.perf_counter(), 0
-    for _ in loader.epoch(0):
-        batches += 1
-        if batches == 4 or time.perf_counter() - started > 1.0:
-            break
-    return (time.perf_counter() - started) / batches
+@dataclass(frozen=True)
+class Supply:
+    """Seconds that the batches of a run take to come: `a_step` at every step, `once` more in the first epoch."""
+
+    a_step: float
+    once: float
+
+
+def measure_supply(loader: TrainingLoader) -> Supply:
+    """Forecast from a few batches, taken twice: images that stay decoded come faster the second time."""
+
+    def seconds(batches: int) -> float:
+        started = time.perf_counter()
+        for _ in itertools.islice(loader.epoch(0), batches):
+            pass
+        return (time.perf_counter() - started) / batches
+
+    batches = min(len(loader), 4)
+    cold, warm = seconds(batches), seconds(batches)
+    decoding = max(0.0, cold - warm)
+    again = decoding * (1 - loader.kept_share)  # images that memory has no room for are decoded every time
+    return Supply(warm + again, (decoding - again) * len(loader))
 
 
 @contextmanager

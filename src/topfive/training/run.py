@@ -1,28 +1,29 @@
 """A run: one entry trained on one image set by one recipe, in one folder that can be resumed at any moment."""
 
 import logging
-import os
+import math
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import topfive
 from topfive.data.augment import Augmentation
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, ImageSet, Split
 from topfive.data.loader import TrainingLoader
-from topfive.errors import Misused
-from topfive.files import write_json, write_text
-from topfive.models.modelfile import FILE_NAME, Model, best_device, save
+from topfive.errors import Interrupted, Misused
+from topfive.files import read_json, write_json, write_text
+from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd
-from topfive.training import checkpoint
+from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
-from topfive.training.loop import SgdLoop, supply_seconds
+from topfive.training.loop import SgdLoop, measure_supply
 from topfive.training.pace import Pace
 from topfive.training.statistics import colour_basis, set_values
 from topfive.training.svm import fit_svm
@@ -30,6 +31,8 @@ from topfive.training.tailoring import fit_recipe, geometry_of
 from topfive.training.tuning import Choice, Trial, choose
 
 log = logging.getLogger("topfive")
+
+RUN_FILE = "run.json"  # written last: a run that has it is finished
 
 
 @dataclass
@@ -58,11 +61,6 @@ def versions() -> dict[str, str]:
     }
 
 
-def workers_here() -> int:
-    """Decoding threads: one a core."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def train(
     name: str,
     data: ImageSet,
@@ -76,14 +74,78 @@ def train(
     """Train the entry `name` on the `train` split of `data` by `recipe` into the run folder `out`.
 
     recipe: from `fit_recipe`; its own when left out. resume: go on with the run in `out`. pace: a limit to its length.
-    Raises Misused when `out` already holds a run and `resume` is false, or holds a run of other data or another recipe.
+    Raises Misused when `out` already holds a run and `resume` is false, or holds a run of other data or another recipe,
+    Interrupted after Ctrl-C.
     """
     out = Path(out)
     changes: list[str] = []
     if recipe is None:
         recipe, changes = fit_recipe(name, data)
-    workers = workers_here() if workers is None else workers
-    device = best_device()
+    progress, stored = _open_folder(out, data, recipe, resume)
+    if (out / RUN_FILE).exists():
+        return _finished(out, recipe, changes)
+    write_text(out / "recipe.toml", recipe.to_toml())
+    try:
+        classifier, progress, lengths = _stages(name, data, out, recipe, progress, stored, workers, pace)
+    except KeyboardInterrupt:
+        raise Interrupted(f"{out}: stopped; go on with --resume") from None
+    curve = history.read(out)
+    model = Model(
+        entry=name,
+        arguments=dict(recipe.model),
+        classes=data.classes,
+        geometry=geometry_of(recipe),
+        classifier=classifier.cpu().eval(),
+        recipe=recipe.model_dump(mode="json"),
+        data={"name": data.name, "manifest": data.manifest, "train": len(data.split("train"))},
+        figures={"training": curve[-1]} if curve else {},
+        versions=versions(),
+    )
+    save(model, out / FILE_NAME)
+    for reason in progress.broken.values():
+        log.warning("skipped in training: %s", reason)
+    write_json(out / RUN_FILE, {
+        "entry": name, "seconds": progress.seconds, **lengths, "legs": progress.legs, "choice": progress.choice,
+        "broken": progress.broken,
+    })  # fmt: skip
+    return _finished(out, recipe, changes, model)
+
+
+def _stages(
+    name: str, data: ImageSet, out: Path, recipe: Recipe, progress: Progress, stored: dict[str, torch.Tensor],
+    workers: int | None, pace: Pace | None,
+) -> tuple[nn.Module, Progress, dict[str, float]]:  # fmt: skip
+    """Go through the stages that are left: the fitted classifier, where the run stands then, and its length."""
+    torch.manual_seed(recipe.seed)
+    geometry, split, device = geometry_of(recipe), data.split("train"), best_device()
+    classifier = build(name, len(data.classes), **recipe.model)
+    weights = under("classifier", stored)
+    if weights:
+        classifier.load_state_dict(weights)
+    else:
+        set_values(classifier, recipe, split, geometry, workers)
+    classifier.to(device)
+    lengths = {"epochs": 0.0, "full_steps": 0.0}
+    for index, stage in enumerate(recipe.stage[progress.stage :], progress.stage):
+        if isinstance(stage, Sgd):
+            loader = training_loader(split, geometry, stage, recipe.seed, workers, device)
+            full_steps = stage.steps(len(loader))
+            classifier = SgdLoop(classifier, stage, loader, out, progress, _with_most(pace, full_steps), stored).fit()
+            lengths = {"epochs": progress.step / len(loader), "full_steps": full_steps}
+        else:
+            started = time.perf_counter()
+            skipped = fit_svm(classifier.cpu(), stage, split, geometry, recipe.seed, workers)
+            progress.broken |= {image.id: image.reason for image in skipped}
+            progress.seconds += time.perf_counter() - started
+        if stage is not recipe.stage[-1]:  # a finished stage is kept and not done again
+            progress = replace(progress, stage=index + 1, step=0, legs=[], choice=None, sums={}, scaler={})
+            stored = {f"classifier/{key}": tensor for key, tensor in classifier.state_dict().items()}
+            checkpoint.save(out, progress, stored)
+    return classifier, progress, lengths
+
+
+def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tuple[Progress, dict[str, torch.Tensor]]:
+    """Where the run in `out` stands and its tensors; a fresh start where there is none."""
     found = checkpoint.load(out)
     if (found or (out / FILE_NAME).exists()) and not resume:
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
@@ -93,65 +155,22 @@ def train(
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
     if found is None:
         checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
-    if progress.conditions != versions():
+    elif progress.conditions != versions():
         log.warning("%s: goes on under other conditions than it began (%s); it will not be equal to the bit", out,
                     _difference(progress.conditions, versions()))  # fmt: skip
-    write_text(out / "recipe.toml", recipe.to_toml())
+    return progress, stored
 
-    torch.manual_seed(recipe.seed)
-    geometry = geometry_of(recipe)
-    split = data.split("train")
-    arguments = dict(recipe.model)
-    classifier = build(name, len(data.classes), **arguments)
-    weights = under("classifier", stored)
-    if weights:
-        classifier.load_state_dict(weights)
-    else:
-        set_values(classifier, recipe, split, geometry, workers)
-    classifier.to(device)
 
-    broken: list[Broken] = []
-    full_steps, epochs = 0, 0.0
-    for index, stage in enumerate(recipe.stage):
-        if index < progress.stage:
-            continue
-        started = time.perf_counter()
-        if isinstance(stage, Sgd):
-            loader = training_loader(split, geometry, stage, recipe.seed, workers, device)
-            full_steps = stage.steps(len(loader))
-            loop = SgdLoop(classifier, stage, loader, out, progress, _with_most(pace, full_steps), stored)
-            classifier = loop.fit()
-            broken, epochs = loader.broken, progress.step / len(loader)
-        else:
-            broken = fit_svm(classifier.cpu(), stage, split, geometry, recipe.seed, workers)
-            progress.seconds += time.perf_counter() - started
-        if stage is not recipe.stage[-1]:  # a finished stage is kept and not done again
-            progress = Progress(index + 1, seconds=progress.seconds, history=progress.history, data=progress.data,
-                                recipe=progress.recipe, conditions=progress.conditions)  # fmt: skip
-            stored = {f"classifier/{key}": tensor for key, tensor in classifier.state_dict().items()}
-            checkpoint.save(out, progress, stored)
-    model = Model(
-        entry=name,
-        arguments=arguments,
-        classes=data.classes,
-        geometry=geometry,
-        classifier=classifier.cpu().eval(),
-        recipe=recipe.model_dump(mode="json"),
-        data={"name": data.name, "manifest": data.manifest, "train": len(split)},
-        versions=versions(),
-    )
-    save(model, out / FILE_NAME)
-    for image in broken:
-        log.warning("skipped in training: %s", image.reason)
-    write_json(out / "run.json", {
-        "entry": name, "seconds": progress.seconds, "epochs": epochs, "legs": progress.legs, "full_steps": full_steps,
-        "choice": progress.choice, "broken": [vars(image) for image in broken],
-    })  # fmt: skip
-    return Run(out, model, recipe, progress.seconds, progress.legs, progress.choice, broken, changes)
+def _finished(out: Path, recipe: Recipe, changes: list[str], model: Model | None = None) -> Run:
+    """The run that is kept in `out`."""
+    kept = read_json(out / RUN_FILE)
+    legs = [(start, steps) for start, steps in kept["legs"]]
+    broken = [Broken(id_, reason) for id_, reason in kept["broken"].items()]
+    return Run(out, model or load(out), recipe, kept["seconds"], legs, kept["choice"], broken, changes)
 
 
 def training_loader(
-    split: Split, geometry: Geometry, stage: Sgd, seed: int, workers: int, device: torch.device
+    split: Split, geometry: Geometry, stage: Sgd, seed: int, workers: int | None, device: torch.device
 ) -> TrainingLoader:
     """The batches of an `sgd` stage."""
     augmentation = Augmentation(**stage.augment.model_dump())
@@ -159,19 +178,30 @@ def training_loader(
     return TrainingLoader(split, geometry, augmentation, stage.batch_size, seed, workers, device, basis)
 
 
-def try_out(name: str, data: ImageSet, recipe: Recipe) -> tuple[Choice, float, int, list[Trial]]:
-    """Measure the first `sgd` stage on this machine without training: choice, seconds a step, steps, and all trials."""
-    geometry = geometry_of(recipe)
+@dataclass(frozen=True)
+class Tryout:
+    """What a few steps showed of a recipe's first `sgd` stage. seconds: that the whole stage is forecast to take."""
+
+    choice: Choice
+    seconds: float
+    steps: int
+    trials: list[Trial]
+
+
+def try_out(name: str, data: ImageSet, recipe: Recipe) -> Tryout:
+    """Measure the first `sgd` stage on this machine without training."""
+    geometry, device = geometry_of(recipe), best_device()
     stage = next(stage for stage in recipe.stage if isinstance(stage, Sgd))
-    classifier = build(name, len(data.classes), **dict(recipe.model)).to(best_device())
-    loader = training_loader(data.split("train"), geometry, stage, recipe.seed, workers_here(), best_device())
-    batch = next(loader.epoch(0))
+    classifier = build(name, len(data.classes), **recipe.model).to(device)
+    loader = training_loader(data.split("train"), geometry, stage, recipe.seed, None, device)
+    supply, batch = measure_supply(loader), next(loader.epoch(0))
     size = stage.micro_batch or len(batch.images)
     steps = stage.steps(len(loader))
     choice, seconds, trials = choose(
         classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps
     )
-    return choice, seconds * -(-len(batch.images) // size) + supply_seconds(loader), steps, trials
+    a_step = seconds * math.ceil(len(batch.images) / size) + supply.a_step
+    return Tryout(choice, a_step * steps + supply.once, steps, trials)
 
 
 def _with_most(pace: Pace | None, steps: int) -> Pace:

@@ -15,7 +15,7 @@ from topfive.recipes.recipe import Recipe
 IMAGES = 10_000  # that means and deviations are computed on, at most
 
 
-def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Geometry, workers: int) -> None:
+def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Geometry, workers: int | None) -> None:
     """Compute what the recipe says on up to IMAGES training images and put it into `classifier.normalize`."""
     values, normalize = recipe.values, normalize_of(classifier)
     channels = normalize.channels
@@ -38,7 +38,7 @@ def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Ge
     normalize.set_values(mean.float(), std.float())
 
 
-def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int) -> Tensor:
+def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int | None) -> Tensor:
     """Eigenvectors of the RGB covariance of training pixels in columns, each times its eigenvalue, (3, 3).
 
     Krizhevsky et al. 2012, sec. 4.1; on up to 1,000 images, pixels in [0, 1].

@@ -33,7 +33,9 @@ class Codes:
     broken: list[Broken]
 
 
-def extract_codes(classifier: nn.Module, split: Split, geometry: Geometry, workers: int, mirror: bool = False) -> Codes:
+def extract_codes(
+    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False
+) -> Codes:
     """`classifier.features` of every image of a split, in order; with `mirror`, of the mirrored images instead."""
     codes: list[Tensor] = []
     rows: list[int] = []
@@ -108,7 +110,7 @@ def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
 
 
 def fit_svm(
-    classifier: nn.Module, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int
+    classifier: nn.Module, stage: Svm, split: Split, geometry: Geometry, seed: int, workers: int | None = None
 ) -> list[Broken]:
     """Fit `classifier.svm` and `classifier.sharpness` in place; the training images that could not be read.
 

@@ -1,4 +1,4 @@
-"""A recipe tailored to the images at hand: the crop, the entry's arguments, and whether to mirror."""
+"""A recipe tailored to the images at hand: the crop, the entry's arguments, whether to mirror, and the batch."""
 
 import numpy as np
 
@@ -7,7 +7,10 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.zoo import ZOO, Card
-from topfive.recipes.recipe import Recipe, Sgd, open_recipe, published
+from topfive.recipes.recipe import Recipe, Sgd, Svm, open_recipe, published
+
+LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
+LEAST_BATCH = 16
 
 
 def photo_side(data: ImageSet) -> int:
@@ -65,6 +68,9 @@ def fit_recipe(
     if loaded.mirrors and not data.mirror:
         loaded = loaded.without_mirror()
         changes.append("mirroring turned off: a mirrored character is another character")
+    if not any(key.endswith("batch_size") for key in settings or {}):
+        loaded, smaller = _with_small_batches(loaded, len(data.split("train")))
+        changes += smaller
     crop = loaded.geometry.crop or crop_side(card, side)
     default_short = crop if crop <= 96 else round(crop * 256 / 224)
     if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
@@ -77,6 +83,30 @@ def fit_recipe(
     if name == "lenet5" and [label.key for label in data.classes] == [str(digit) for digit in range(10)]:
         arguments.setdefault("digit_codes", True)
     return loaded.model_copy(update={"geometry": geometry, "model": arguments}), changes
+
+
+def _with_small_batches(recipe: Recipe, images: int) -> tuple[Recipe, list[str]]:
+    """The recipe with batches halved, and the learning rate with them, until an epoch has LEAST_BATCHES of them.
+
+    The rate goes with the batch as in Goyal et al. 2017, arXiv:1706.02677, sec. 2.1.
+    """
+    stages: list[Sgd | Svm] = []
+    changes = []
+    for stage in recipe.stage:
+        if isinstance(stage, Sgd):
+            size = stage.batch_size
+            while size // 2 >= LEAST_BATCH and images // size < LEAST_BATCHES:
+                size //= 2
+            lr = stage.optimizer.lr * size / stage.batch_size
+            if size < stage.batch_size:
+                changes.append(
+                    f"batches of {size} images and a learning rate of {lr:g} in place of {stage.batch_size} and "
+                    f"{stage.optimizer.lr:g}: there are {images:,} images only"
+                )
+            optimizer = stage.optimizer.model_copy(update={"lr": lr})
+            stage = stage.model_copy(update={"batch_size": size, "optimizer": optimizer})
+        stages.append(stage)
+    return recipe.model_copy(update={"stage": tuple(stages)}), changes
 
 
 def geometry_of(recipe: Recipe) -> Geometry:
