@@ -104,7 +104,7 @@ def svm_slot(seconds: float) -> Slot:
     ("seconds", "images", "kept", "said"),
     [
         (25, 50_000, 12_500, ["fitted on 12,500 of 50,000 images, to keep to the minutes"]),
-        (0, 50_000, 200, ["fitted on 200 of 50,000 images, to keep to the minutes"]),
+        (0.2, 50_000, 200, ["fitted on 200 of 50,000 images, to keep to the minutes"]),
         (100, 50_000, None, []),
         (130, 50_000, None, []),
     ],
@@ -127,7 +127,7 @@ def test_a_network_keeps_its_recipe_when_settled() -> None:
 def test_a_plan_on_disk_is_the_plan(tmp_path: Path) -> None:
     slot = svm_slot(25)
     slot.legs, slot.changes, slot.recipe_epochs = [(0, 100), (40, 80)], ["less"], 30.0
-    plan = Plan("größe", "ab12", 2.5, ["hog_svm"], [slot, Slot("mlp", model="a/b.safetensors")], 3.5, ["x: left out"])
+    plan = Plan("größe", "ab12", 2.5, ["hog_svm"], [slot, Slot("mlp", model="a/b.safetensors")], ["x: left out"])
     plan.save(tmp_path / "plan.json")
     assert load_plan(tmp_path / "plan.json") == plan
     assert json.loads((tmp_path / "plan.json").read_text())["format"] == 1
@@ -162,7 +162,7 @@ def test_cheap_entries_run_first(few: ImageSet, forecasts: dict[str, float]) -> 
     assert [slot.entry for slot in plan.slots] == ["lenet5", "hog_svm", "mlp"]
     assert plan.asked == ["mlp", "lenet5", "hog_svm"]
     assert (plan.data, plan.name, plan.left_out) == (few.manifest, "digits", [])
-    assert plan.slots[0].changes == ["mirroring turned off: a mirrored character is another character"]
+    assert plan.slots[0].changes[0] == "mirroring turned off: a mirrored character is another character"
 
 
 def test_without_names_all_entries_that_suit_take_part(few: ImageSet, forecasts: dict[str, float]) -> None:
@@ -180,6 +180,18 @@ def test_a_hopeless_entry_is_left_out_unless_it_was_named(few: ImageSet, forecas
     assert plan.left_out[0] in plan.to_text()
     named = make_plan(few, ["resnet18_b_small", "mlp"], 1, time.perf_counter())
     assert [slot.entry for slot in named.slots] == ["mlp", "resnet18_b_small"]
+
+
+@pytest.mark.parametrize(("need", "taken"), [(120, True), (150, False)])
+def test_an_entry_nobody_named_gets_a_quarter_of_its_recipe_or_none(
+    few: ImageSet, forecasts: dict[str, float], need: float, taken: bool
+) -> None:
+    """60 s, of which the 8 entries take some 20 besides training and the cheap ones 7 for theirs."""
+    forecasts["cifar_resnet20"] = need
+    plan = make_plan(few, [], 1, time.perf_counter())
+    assert ("cifar_resnet20" in {slot.entry for slot in plan.slots}) == taken == (not plan.left_out)
+    if taken:
+        assert min(slot.seconds / slot.need for slot in plan.slots) > 0.1
 
 
 def test_the_plan_is_announced(few: ImageSet, forecasts: dict[str, float]) -> None:

@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Choice, int]]:
 SECONDS = {
     ("float32", "contiguous", "no"): 1e-3,
     ("float32", "channels_last", "no"): 0.8e-3,
-    ("bfloat16", "contiguous", "no"): 9e-3,
+    ("bfloat16", "contiguous", "no"): 3e-3,
     ("bfloat16", "channels_last", "no"): 0.5e-3,
     ("bfloat16", "channels_last", "yes"): 0.4e-3,
 }
@@ -61,15 +61,24 @@ def test_the_fastest_wins_and_a_hopeless_choice_gets_a_look_only(clock: list[tup
     assert rates == {
         Choice("contiguous", "float32"): (1000, True),
         Choice("channels_last", "float32"): (1250, True),
-        slow: (111, False),
+        slow: (333, False),
         best: (2000, True),
     }
+
+
+def test_arithmetic_that_is_emulated_is_tried_in_one_layout_only(
+    clock: list[tuple[Choice, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SECONDS, ("bfloat16", "contiguous", "no"), 9e-3)
+    best, _, trials = choose(NET, *BATCH, EAGER, lambda _: 10)
+    assert best == Choice("channels_last", "float32")
+    assert [trial.choice.autocast for trial in trials] == ["float32", "float32", "bfloat16"]
 
 
 def test_what_was_tried_is_said(clock: list[tuple[Choice, int]], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="topfive"):
         choose(NET, *BATCH, EAGER, lambda _: 10)
-    assert "tried contiguous, bfloat16, eager: 111 images/s (first look)" in caplog.text
+    assert "tried contiguous, bfloat16, eager: 333 images/s (first look)" in caplog.text
     assert "taken: channels_last, bfloat16, eager" in caplog.text
 
 
@@ -118,7 +127,7 @@ def test_measuring_leaves_the_classifier_as_it_was(entry: str, monkeypatch: pyte
     net = build(entry, 10).eval()
     before = copy.deepcopy(net.state_dict())
     best, seconds, trials = choose(net, torch.rand(4, 3, 32, 32), torch.arange(4), EAGER, lambda _: 10)
-    assert len(trials) == 4
+    assert len(trials) >= 3  # a processor without bfloat16 is not asked twice
     assert seconds > 0
     assert best in choices(EAGER, CPU)
     after: dict[str, Any] = net.state_dict()

@@ -26,7 +26,7 @@ FORMAT = 1
 OVERHEAD = 2.0  # seconds an entry takes beside training and answering: opening, statistics, timing, writing
 SLACK = 0.25  # of its forecast that a whole recipe may take longer
 LEAST_SLACK = 3.0  # seconds besides, which the measuring at the start of a run takes
-LEAST_SHARE = 0.05  # of its recipe that an entry must get to be in a contest that did not name its entries
+LEAST_SHARE = 0.25  # of its recipe that an entry must get to be in a contest that did not name its entries
 LEAST_IMAGES = 200  # that an SVM is fitted on, however short its share
 
 
@@ -180,33 +180,29 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     models = {name: load(name) for name in names if _is_model_file(name)}
     for model in models.values():
         model.align(data)
-    recipes = {name: fit_recipe(name, data) for name in names if name not in models}
-    log.info("forecasting %d entries", len(names))
+    fitted = {name: fit_recipe(name, data) for name in names if name not in models}
     plan = Plan(data.name, data.manifest, minutes, asked, [])
     for name, model in models.items():
         answering = answering_seconds(model.classifier, model.geometry, data)
         plan.slots.append(Slot(model.entry, model=name, fixed=OVERHEAD + answering))
-    for name, (recipe, changes) in recipes.items():
-        hopeless = None if asked or not ZOO[name].small else glance(name, data, recipe)
-        if hopeless is not None and hopeless > minutes * 60:
-            plan.leave_out(name, hopeless)
-            continue
-        found = forecast(name, data, recipe)
-        plan.slots.append(
-            Slot(
-                name,
-                recipe=found.recipe.model_dump(mode="json"),
-                recipe_epochs=recipe.epochs,
-                need=found.need,
-                fixed=OVERHEAD + found.answering,
-                changes=changes,
-            )
-        )
+    for name, (recipe, changes) in fitted.items():
+        document = recipe.model_dump(mode="json")
+        plan.slots.append(Slot(name, recipe=document, recipe_epochs=recipe.epochs, fixed=OVERHEAD, changes=changes))
+    if not asked:  # a first look, so that nothing dear is measured that is left out anyway
+        for slot in plan.slots:
+            slot.need = glance(slot.entry, data, slot.opened())
+        _leave_out_hopeless(plan, time.perf_counter() - started, LEAST_SHARE / 2)
+    log.info("forecasting %d entries", len(plan.slots))
+    for slot in plan.slots:
+        if not slot.model:
+            found = forecast(slot.entry, data, slot.opened())
+            slot.need, slot.fixed = found.need, OVERHEAD + found.answering
+            slot.recipe = found.recipe.model_dump(mode="json")
     called = [slot.name for slot in plan.slots]
     if len(set(called)) < len(called):
         raise Misused(f"--entries: two models go by one name in {', '.join(called)}; rename a file or its folder")
     if not asked:
-        _leave_out_hopeless(plan, time.perf_counter() - started)
+        _leave_out_hopeless(plan, time.perf_counter() - started, LEAST_SHARE)
     plan.slots.sort(key=lambda slot: slot.need)
     share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
@@ -226,15 +222,15 @@ def share_out(slots: list[Slot], seconds: float) -> None:
         slot.seconds = min(max(0.0, left), share + slack)
 
 
-def _leave_out_hopeless(plan: Plan, spent: float) -> None:
-    """Drop the dearest entry while it would get too little of its recipe to be worth its minutes; say which.
+def _leave_out_hopeless(plan: Plan, spent: float, least: float) -> None:
+    """Drop the dearest entry while it would get less than `least` of its recipe; say which.
 
     An entry that has a form for small images must get its whole recipe: it needs far more images and time than that.
     """
     while len(plan.slots) > 1:
         share_out(plan.slots, plan.minutes * 60 - spent)
         dearest = max(plan.slots, key=lambda slot: slot.need)
-        if dearest.seconds >= dearest.need * (1.0 if ZOO[dearest.entry].small else LEAST_SHARE):
+        if dearest.seconds >= dearest.need * (1.0 if ZOO[dearest.entry].small else least):
             return
         plan.slots.remove(dearest)
         plan.leave_out(dearest.entry, dearest.need)

@@ -22,6 +22,7 @@ log = logging.getLogger("topfive")
 
 PROBE = 16  # images of the first, cheap look at a choice
 HOPELESS = 0.5  # a choice slower than this share of the best is not timed further
+EMULATED = 0.2  # arithmetic slower than this share of the best is not tried in another layout either
 COMPILE_GAIN = 1.3  # forecast before compiling; what it really gains is measured after
 COMPILE_SECONDS = (5.0, 0.5)  # forecast: so many seconds, and so many more a layer
 
@@ -120,10 +121,15 @@ def choose(
     """
     open_choices = choices(wanted, images.device)
     best, best_seconds, best_probe, trials = open_choices[0], float("inf"), 0.0, list[Trial]()
+    emulated: set[str] = set()
     for choice in open_choices:
+        if choice.autocast in emulated:
+            continue
         few = images[:PROBE]
         probe = time_steps(copy.deepcopy(classifier).train(), choice, few, labels[:PROBE], least_seconds=0)
         probe_rate = len(few) / probe
+        if probe_rate < EMULATED * best_probe:
+            emulated.add(choice.autocast)
         if probe_rate < HOPELESS * best_probe:
             trials.append(Trial(choice, probe_rate, complete=False))
             continue
