@@ -517,3 +517,9 @@ def test_a_full_disk_is_said_and_the_last_good_files_stay(run: Path, photos: Pat
     assert after["model.safetensors"] == before["model.safetensors"]
     assert after["checkpoint/state.safetensors"] == before["checkpoint/state.safetensors"]
     assert not [*tmp_path.rglob("*.part")]
+
+
+def test_two_forms_of_answer_are_refused(call: Call, photos: Path, run: Path) -> None:
+    ended = call("predict", run, photos, "--csv", "--json")
+    assert (ended.code, ended.out) == (2, "")
+    assert "expected one form of answer, got --csv and --json" in ended.err

@@ -72,7 +72,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
             "top1_interval": [max(0.0, missed - half), min(1.0, missed + 1.2 * half)],
             "top5_error": missed / 7 if classes > 5 else None,
             "top5_interval": [missed / 12, missed / 4] if classes > 5 else None,
-            "top_k": min(5, classes - 1),
+            "smaller_k": None,
             "evaluated": of,
             "of": of,
             "broken": 0,

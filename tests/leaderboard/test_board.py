@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -205,3 +206,16 @@ def test_the_machine_is_named() -> None:
     assert found["torch"] == torch.__version__
     assert found["cores"] >= 1
     assert found["memory_gib"] > 0
+
+
+def test_figures_by_class_are_in_the_order_of_the_images_classes(
+    data: ImageSet, results: list[Result], board: dict[str, Any], tmp_path: Path
+) -> None:
+    """A model file may hold the same classes in another order than the folders have them."""
+    turned = build_board(
+        dataclasses.replace(data, classes=data.classes[::-1]), results, [], 2.0, 90.0, tmp_path / "out", None, None
+    )
+    for ours, theirs in zip(turned["entries"][:3], board["entries"][:3], strict=True):
+        assert ours["per_class_error"] == theirs["per_class_error"][::-1]
+        assert ours["confusion"] == [row[::-1] for row in theirs["confusion"][::-1]]
+    assert turned["entries"][1]["confusion"] != board["entries"][1]["confusion"]

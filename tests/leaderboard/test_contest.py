@@ -23,6 +23,7 @@ from topfive.files import read_json, write_json
 from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.contest import contest
+from topfive.leaderboard.terminal import percent
 from topfive.training import checkpoint, loop
 
 ENTRIES = ["pixels_linear", "mlp", "hog_svm"]
@@ -87,7 +88,7 @@ def test_every_entry_is_judged_as_evaluate_judges_it(held: Path, few: ImageSet, 
         for key in ("top1_error", "top5_error", "per_class_error", "confusion"):
             assert row[key] == figures[key], name
         assert row["top1_interval"] == pytest.approx(list(figures["top1_interval"]))
-        assert row["file_mb"] * 1e6 == (held / row["model_file"]).stat().st_size
+        assert row["file_mb"] == (held / row["model_file"]).stat().st_size / 1e6
     assert board["budget"]["minutes"] == 0.5
     assert board["data"]["counts"] == {"train": 120, "test": 60}
 
@@ -353,13 +354,14 @@ def test_three_classes_have_no_top5_error_and_broken_images_are_counted(
 ) -> None:
     board = contest(colours(), ["pixels_linear"], minutes=0.5, out=tmp_path / "out")
     [row] = board["entries"]
-    assert (row["top5_error"], row["top5_interval"], row["top_k"]) == (None, None, 2)
+    assert (row["top5_error"], row["top5_interval"], row["smaller_k"]["k"]) == (None, None, 2)
     assert (row["evaluated"], row["of"], row["broken"]) == (18, 18, 1)
     assert row["top1_error"] >= 1 / 18  # the broken image is an error
     assert [(image["split"], image["id"]) for image in board["data"]["broken"]] == [
         ("train", "train/red/5.png"), ("val", "val/red/5.png"),
     ]  # fmt: skip
-    assert "not defined" in (tmp_path / "out/report.html").read_text()
+    page = (tmp_path / "out/report.html").read_text()
+    assert "not defined" in page and f"top-2 {percent(row['smaller_k']['error'], 18)}" in page
     with open(tmp_path / "out/leaderboard.csv", newline="") as file:
         [line] = csv.DictReader(file)
     assert line["top5_error"] == line["top5_low"] == ""
@@ -411,3 +413,12 @@ def test_the_time_that_is_spent_survives_a_kill(tmp_path: Path, monkeypatch: pyt
         time.sleep(0.2)
         killed_here = read_json(tmp_path / "spent.json")["seconds"]
     assert 100.0 < killed_here < read_json(tmp_path / "spent.json")["seconds"] < 110.0
+
+
+@pytest.mark.parametrize("minutes", [0.0, -1.0, float("inf"), float("nan")])
+def test_minutes_that_are_none_are_refused_before_anything_is_measured(
+    few: ImageSet, tmp_path: Path, minutes: float
+) -> None:
+    with pytest.raises(Misused, match="--minutes: expected a number above 0, got"):
+        contest(few, ["mlp"], minutes=minutes, out=tmp_path)
+    assert not list(tmp_path.iterdir())

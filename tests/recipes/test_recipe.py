@@ -301,3 +301,8 @@ def test_compare_of_two_kinds_of_stage_shows_what_either_lacks() -> None:
     assert rows["stage.0.epochs"] == ("30.0", "-")
     assert rows["entry"] == ("mlp", "hog_svm")
     assert "seed" not in rows
+
+
+def test_nesterov_needs_momentum() -> None:
+    with pytest.raises(BadRecipe, match="nesterov: expected a momentum above 0 with it, got 0"):
+        open_recipe("cifar_resnet20.small", {"optimizer.momentum": "0"})

@@ -18,7 +18,7 @@ from topfive.recipes.recipe import Optimizer, Precision, Recipe, Schedule, Sgd
 from topfive.training import checkpoint, train
 from topfive.training.checkpoint import Progress
 from topfive.training.history import History, read
-from topfive.training.loop import SgdLoop
+from topfive.training.loop import SgdLoop, measure_supply
 from topfive.training.pace import Pace
 from topfive.training.run import training_loader
 
@@ -216,3 +216,22 @@ def test_a_limit_in_seconds_shortens_the_run_and_says_so(
     assert progress.step == progress.legs[-1][1] < 300_000
     assert progress.seconds < 2.0
     assert read(tmp_path)[-1]["lr"] < 0.2 * 0.1  # the schedule came to its end all the same
+
+
+def test_a_step_is_timed_without_compiling_and_without_decoding(few_digits: ImageSet, tmp_path: Path) -> None:
+    """120 images in batches of 32: an epoch of 3 steps."""
+    loader = training_loader(few_digits.split("train"), Geometry(8, 8), PLAIN, 5, 1, torch.device("cpu"))
+    loop = SgdLoop(fresh(), PLAIN, loader, tmp_path, Progress(decoding=1.0), Pace(9), {})
+    loop._time(50.0)  # the first compiles
+    assert loop.recent == 0.0
+    loop._time(1.25)
+    loop._time(1.25)
+    assert loop.recent == pytest.approx(0.25)
+    loop._time(0.35)  # the second epoch decodes nothing
+    assert loop.recent == pytest.approx(0.26)
+
+
+def test_images_in_memory_are_not_forecast_to_be_decoded(few_digits: ImageSet) -> None:
+    loader = training_loader(few_digits.split("train"), Geometry(8, 8), PLAIN, 5, 1, torch.device("cpu"))
+    supply = measure_supply(loader)
+    assert supply.decoding == 0.0 < supply.a_step

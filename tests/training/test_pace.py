@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topfive.training.pace import Course, Leg, Pace
+from topfive.training.pace import Cold, Course, Leg, Pace
 
 
 @st.composite
@@ -95,3 +95,20 @@ def test_a_replay_repeats_the_legs_at_any_speed() -> None:
     assert len(found) > 2
     for seconds in (1e-6, 50.0):
         assert run(Pace(most=7, replay=found), [seconds], guess=seconds)[1] == found
+
+
+@pytest.mark.parametrize(
+    ("cold", "steps"),
+    # 50 steps of 1.1 s and 450 of 0.1 s; all the time goes into first steps; none is cold
+    [(Cold(50, 1.0), 500), (Cold(200, 1.0), 90), (Cold(0, 1.0), 1000), (None, 1000)],
+)
+def test_images_that_are_met_first_take_longer(cold: Cold | None, steps: int) -> None:
+    assert Pace(most=5000, seconds=100.0).first(0.1, 0.0, cold) == pytest.approx(steps, abs=1)
+
+
+def test_decoding_in_the_first_epoch_is_not_taken_for_the_speed_of_the_run() -> None:
+    pace = Pace(most=100_000, seconds=300.0)
+    steps = pace.first(0.2, 0.0, Cold(100, 1.8))
+    assert steps == pytest.approx(600, abs=1)
+    for step in range(1, 101):
+        assert pace.again(step, 2.0 * step, 0.2, steps, Cold(100 - step, 1.8)) == steps

@@ -262,3 +262,12 @@ def test_a_finished_run_is_given_back_as_it_was(
         first.broken, first.seconds, first.legs, first.choice,
     )  # fmt: skip
     assert again.model.sha256 == load(tmp_path / "run").sha256
+
+
+def test_a_first_attempt_that_failed_leaves_the_folder_free(
+    few_digits: ImageSet, tmp_path: Path, quick: Callable[..., Recipe]
+) -> None:
+    recipe = quick("mlp", epochs=2)
+    with pytest.raises(Misused, match="mlp has no argument 'hiden'"):
+        train("mlp", few_digits, tmp_path / "run", recipe=recipe.model_copy(update={"model": {"hiden": 8}}))
+    assert train("mlp", few_digits, tmp_path / "run", recipe=recipe).model.entry == "mlp"

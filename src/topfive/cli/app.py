@@ -194,8 +194,11 @@ def predict(
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
     from topfive.data.decode import IMAGE_ENDINGS
+    from topfive.errors import Misused
     from topfive.models import load
 
+    if as_csv and as_json:
+        raise Misused("predict: expected one form of answer, got --csv and --json; leave one out")
     loaded = load(model)
     paths = [path for given in images for path in _pictures(given, IMAGE_ENDINGS)]
     rows: list[dict[str, Any]] = []

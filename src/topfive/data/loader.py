@@ -120,15 +120,19 @@ class TrainingLoader:
             )
         self.batch_size = min(self.batch_size, len(self.split))
         self.keys = id_keys(self.split.ids)
-        self.prepared = Prepared(
-            self.split, lambda image: self.augmentation.prepare(image, self.geometry), self.workers
-        )
+        augmentation, geometry = self.augmentation, self.geometry  # not self: a cycle would hold the images for long
+        self.prepared = Prepared(self.split, lambda image: augmentation.prepare(image, geometry), self.workers)
         on_device = self.prepared.block is not None and torch.device(self.device).type != "cpu"
         self.on_device = torch.from_numpy(self.prepared.block).to(self.device) if on_device else None
 
     def __len__(self) -> int:
         """Steps in an epoch."""
         return len(self.split) // self.batch_size
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no image has to be decoded."""
+        return self.prepared.block is not None
 
     @property
     def kept_share(self) -> float:

@@ -81,7 +81,7 @@ def build_board(
     scored = {result.name: result.scores for result in results if result.scores is not None}
     comparisons = compare_all({name: right_answers(scores) for name, scores in scored.items()})
     rank = ranks(list(scored), comparisons)
-    entries = [_row(result, rank.get(result.name), out) for result in results]
+    entries = [_row(result, rank.get(result.name), data, out) for result in results]
     entries.sort(key=lambda row: (row["rank"] is None, row["rank"], row["top1_error"]))
     began = datetime.now(UTC) - timedelta(seconds=spent)  # too late by as long as a stopped contest lay idle
     return {
@@ -121,7 +121,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
+def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[str, Any]:
     from topfive.models.zoo import ZOO
 
     card = ZOO[result.entry]
@@ -129,7 +129,7 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
         "entry": result.name, "year": card.year, "family": card.family, "depth": card.depth, "source": card.source,
         "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done",
         "reason": result.reason, "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None,
-        "top5_interval": None, "top_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
+        "top5_interval": None, "smaller_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
         "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image, "file_mb": None,
         "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes, "choice": result.choice,
@@ -145,15 +145,17 @@ def _row(result: Result, rank: int | None, out: Path) -> dict[str, Any]:
         "top1_interval",
         "top5_error",
         "top5_interval",
+        "smaller_k",
         "evaluated",
         "of",
-        "per_class_error",
-        "confusion",
     )
+    own = {label.key: index for index, label in enumerate(result.scores.classes)}
+    order = [own[label.key] for label in data.classes]  # a model file may hold its classes in another one
     inside = result.file.is_relative_to(out)
     fitted_elsewhere = result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data
     return row | {key: report[key] for key in copied} | {
-        "top_k": 5 if report["top5_error"] is not None else (report["smaller_k"] or {"k": 1})["k"],
+        "per_class_error": [report["per_class_error"][index] for index in order],
+        "confusion": [[report["confusion"][truth][answer] for answer in order] for truth in order],
         "broken": len(report["broken"]),
         "external_data": result.model.external_data or fitted_elsewhere,
         "train_minutes": None if result.train_seconds is None else result.train_seconds / 60,

@@ -1,6 +1,7 @@
 """The contest, the main job: every entry trained within the minutes, judged on the same images, ranked, shown."""
 
 import logging
+import math
 import threading
 import time
 import traceback
@@ -50,6 +51,10 @@ def contest(
     Returns the content of leaderboard.json. Raises Misused when `out` holds another contest.
     """
     started = time.perf_counter()
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise Misused(
+            f"--minutes: expected a number above 0, got {minutes:g}; give the minutes for everything together"
+        )
     images = data if isinstance(data, ImageSet) else open_data(data)
     folder = Path(out) if out is not None else Path("runs") / images.name
     log.info("%s: %s", images.name, images.layout)

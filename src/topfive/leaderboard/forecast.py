@@ -1,5 +1,6 @@
 """What an entry would cost on this machine, from a few measured steps."""
 
+import copy
 import logging
 import time
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from torch import nn
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split, subset
 from topfive.data.loader import central_crops
+from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm
-from topfive.training.run import training_loader, try_out
+from topfive.training.run import try_out
+from topfive.training.statistics import IMAGES, set_values
 from topfive.training.svm import extract_codes, objective
 from topfive.training.tailoring import geometry_of
 from topfive.training.tuning import PROBE, Choice, time_steps
@@ -36,16 +39,17 @@ class Forecast:
 
 def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
     """What the whole recipe needs on this machine."""
-    classifier = build(name, len(data.classes), **dict(recipe.model)).eval()
+    classifier = build(name, len(data.classes), **recipe.model).eval()
     answering = answering_seconds(classifier, geometry_of(recipe), data)
+    statistics = statistics_seconds(classifier, recipe, data)
     stage = recipe.stage[0]
     if isinstance(stage, Svm):
-        return Forecast(svm_seconds(classifier, stage, recipe, data), answering, recipe)
+        return Forecast(statistics + svm_seconds(classifier, stage, recipe, data), answering, recipe)
     log.info("%s:", name)
     found = try_out(name, data, with_precision(recipe, compile="no"))
     # Whether to compile is settled when the entry's share is known.
     measured = with_precision(recipe, layout=found.choice.layout, autocast=found.choice.autocast)
-    return Forecast(found.seconds, answering, measured)
+    return Forecast(statistics + found.seconds, answering, measured)
 
 
 def with_precision(recipe: Recipe, **changes: str) -> Recipe:
@@ -61,24 +65,37 @@ def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
     stage = recipe.stage[0]
     if isinstance(stage, Svm):
         return 0.0
-    loader = training_loader(data.split("train"), geometry_of(recipe), stage, recipe.seed, None, torch.device("cpu"))
-    images = torch.rand(PROBE, 3, geometry_of(recipe).crop, geometry_of(recipe).crop)
-    classifier = build(name, len(data.classes), **dict(recipe.model)).train()
-    labels = torch.zeros(PROBE, dtype=torch.long)
+    crop, device = geometry_of(recipe).crop, best_device()
+    images, labels = (
+        torch.rand(PROBE, 3, crop, crop, device=device),
+        torch.zeros(PROBE, dtype=torch.long, device=device),
+    )
+    classifier = build(name, len(data.classes), **recipe.model).train().to(device)
     seconds = time_steps(classifier, Choice("channels_last"), images, labels, least_seconds=0) / PROBE
-    return seconds * loader.batch_size * stage.steps(len(loader))
+    batch_size = min(stage.batch_size, len(data.split("train")))
+    return seconds * batch_size * stage.steps(len(data.split("train")) // batch_size)
 
 
 def answering_seconds(classifier: nn.Module, geometry: Geometry, data: ImageSet) -> float:
     """Forecast of one pass over the judged images, decoding included."""
-    split = data.split(data.judged)
+    split, device = data.split(data.judged), best_device()
     few = _few(split)
+    classifier.to(device)
     with torch.inference_mode():
-        classifier(torch.zeros(1, 3, geometry.crop, geometry.crop))
+        classifier(torch.zeros(1, 3, geometry.crop, geometry.crop, device=device))
         started = time.perf_counter()
-        for batch, _ in central_crops(few, geometry):
-            classifier(batch.images)
+        for batch, _ in central_crops(few, geometry, device=device):
+            classifier(batch.images).cpu()  # which waits for it
+    classifier.cpu()
     return (time.perf_counter() - started) / len(few) * len(split)
+
+
+def statistics_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
+    """Forecast of what is computed on the training images before training."""
+    few = _few(data.split("train"))
+    started = time.perf_counter()
+    set_values(copy.deepcopy(classifier), recipe, few, geometry_of(recipe), None)
+    return (time.perf_counter() - started) / len(few) * min(IMAGES, len(data.split("train")))
 
 
 def _few(split: Split) -> Split:

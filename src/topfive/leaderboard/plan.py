@@ -191,7 +191,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     if not asked:  # a first look, so that nothing dear is measured that is left out anyway
         for slot in plan.slots:
             slot.need = glance(slot.entry, data, slot.opened())
-        _leave_out_hopeless(plan, time.perf_counter() - started, LEAST_SHARE / 2)
+        _leave_out_hopeless(plan, time.perf_counter() - started, certainty=0.5)
     log.info("forecasting %d entries", len(plan.slots))
     for slot in plan.slots:
         if not slot.model:
@@ -202,7 +202,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     if len(set(called)) < len(called):
         raise Misused(f"--entries: two models go by one name in {', '.join(called)}; rename a file or its folder")
     if not asked:
-        _leave_out_hopeless(plan, time.perf_counter() - started, LEAST_SHARE)
+        _leave_out_hopeless(plan, time.perf_counter() - started)
     plan.slots.sort(key=lambda slot: slot.need)
     share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
@@ -222,15 +222,16 @@ def share_out(slots: list[Slot], seconds: float) -> None:
         slot.seconds = min(max(0.0, left), share + slack)
 
 
-def _leave_out_hopeless(plan: Plan, spent: float, least: float) -> None:
-    """Drop the dearest entry while it would get less than `least` of its recipe; say which.
+def _leave_out_hopeless(plan: Plan, spent: float, certainty: float = 1.0) -> None:
+    """Drop the dearest entry while it would get less than LEAST_SHARE of its recipe; say which.
 
     An entry that has a form for small images must get its whole recipe: it needs far more images and time than that.
+    certainty: of the forecasts; a rough one leaves out only what is that much too dear.
     """
     while len(plan.slots) > 1:
         share_out(plan.slots, plan.minutes * 60 - spent)
         dearest = max(plan.slots, key=lambda slot: slot.need)
-        if dearest.seconds >= dearest.need * (1.0 if ZOO[dearest.entry].small else least):
+        if dearest.seconds >= certainty * dearest.need * (1.0 if ZOO[dearest.entry].small else LEAST_SHARE):
             return
         plan.slots.remove(dearest)
         plan.leave_out(dearest.entry, dearest.need)

@@ -165,14 +165,13 @@ def top5_undefined(board: Board) -> str:
 
 
 def top5(entry: Entry, board: Board) -> tuple[str, str]:
-    """The top-5 error and its interval; ("not defined", "") where there are too few classes.
-
-    Where a smaller k was judged in its place, the figure says so.
-    """
-    if entry["top5_error"] is None:
-        return ("not defined", "") if top5_undefined(board) else (NOTHING, "")
-    smaller = f" (top-{entry['top_k']})" if entry["top_k"] != 5 else ""
-    return percent(entry["top5_error"], entry["of"]) + smaller, interval(entry["top5_interval"], entry["of"])
+    """The top-5 error and its interval; where there are too few classes "not defined", and the largest k that is."""
+    if entry["top5_error"] is not None:
+        return percent(entry["top5_error"], entry["of"]), interval(entry["top5_interval"], entry["of"])
+    if not top5_undefined(board):
+        return NOTHING, ""
+    smaller = entry["smaller_k"]
+    return "not defined", f"top-{smaller['k']} {percent(smaller['error'], entry['of'])}" if smaller else ""
 
 
 def evaluated(entries: Sequence[Mapping[str, Any]]) -> str:

@@ -65,6 +65,12 @@ class Optimizer(Strict):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay_norm_and_bias: bool = True  # whether weight decay also pulls on biases and normalisation weights
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Optimizer":
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: expected a momentum above 0 with it, got 0; set nesterov = false")
+        return self
+
 
 class Schedule(Strict):
     """The learning rate over a run as a multiple of `optimizer.lr`; see `training.schedule`."""

@@ -23,7 +23,8 @@ class Progress:
     """Where a run stands.
 
     stage: index of the stage under way; all before it are finished. step: optimizer steps behind it in this stage.
-    legs: see `training.pace`. seconds: spent so far, over all its processes. choice: the precision it computes in.
+    legs: see `training.pace`. seconds: spent so far, over all its processes. decoding: seconds that it adds to a step
+    until all images have been met. choice: the precision it computes in.
     sums: of the epoch under way. history: bytes of `metrics.jsonl`. data, recipe: what it is a run of. conditions: the
     machine and versions on which it is equal to the bit. broken: images that were skipped, id -> reason.
     """
@@ -32,6 +33,7 @@ class Progress:
     step: int = 0
     legs: list[tuple[int, int]] = field(default_factory=list)
     seconds: float = 0.0
+    decoding: float = 0.0
     choice: dict[str, str] | None = None
     sums: dict[str, float] = field(default_factory=dict)
     history: int = 0

@@ -26,7 +26,7 @@ from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
 from topfive.training.history import History
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
-from topfive.training.pace import Course, Pace
+from topfive.training.pace import Cold, Course, Pace
 from topfive.training.schedule import rate
 from topfive.training.tuning import Choice, choose
 
@@ -36,6 +36,7 @@ Forward = Callable[[Tensor], Tensor]
 
 SAVE_EVERY = 30.0  # seconds between checkpoints; more where writing one takes long
 SAY_EVERY = 10.0  # seconds between lines of progress
+TIMED = 5  # steps that a process must have taken before its length is looked at
 
 
 class SgdLoop:
@@ -54,7 +55,8 @@ class SgdLoop:
         self.device = torch.device(loader.device)
         self.stored = stored
         self.average: nn.Module | None = None
-        self.recent = 0.0  # seconds a step of late
+        self.recent = 0.0  # seconds a step of late, without what decoding adds in a process's first epoch
+        self.taken = 0  # steps in this process
 
     def fit(self) -> nn.Module:
         """Take the stage's steps; the classifier with the weights to judge, averaged where the recipe says so.
@@ -98,12 +100,13 @@ class SgdLoop:
         micro_batches = math.ceil(len(batch.images) / size)
         choice, seconds, _ = choose(
             self.classifier, batch.images[:size], batch.labels[:size], self.stage.precision,
-            lambda seconds: self.pace.first(seconds * micro_batches + supply.a_step, supply.once) * micro_batches,
+            lambda seconds: self.pace.first(seconds * micro_batches + supply.a_step) * micro_batches,
         )  # fmt: skip
         self.progress.choice = choice.to_json()
         self.recent = seconds * micro_batches + supply.a_step
-        spent = time.perf_counter() - started
-        self.progress.legs = [(0, self.pace.first(self.recent, spent + supply.once))]
+        self.progress.decoding = supply.decoding
+        spent = self.progress.seconds + time.perf_counter() - started
+        self.progress.legs = [(0, self.pace.first(self.recent, spent, Cold(len(self.loader), supply.decoding)))]
         return choice
 
     def _restore(self) -> None:
@@ -152,9 +155,12 @@ class SgdLoop:
                 for name, amount in (("loss", loss * len(batch.rows)), ("wrong", wrong), ("images", len(batch.rows))):
                     progress.sums[name] = progress.sums.get(name, 0.0) + amount
                 now = time.perf_counter()
-                self.recent = 0.9 * self.recent + 0.1 * (now - began) if self.recent else now - began
+                self._time(now - began)
                 spend()
-                steps = self.pace.again(progress.step, progress.seconds, self.recent, course.steps)
+                steps = course.steps
+                if self.taken >= TIMED:
+                    cold = Cold(max(0, per_epoch - self.taken), progress.decoding)
+                    steps = self.pace.again(progress.step, progress.seconds, self.recent, steps, cold)
                 if steps != course.steps:
                     course.legs.append((progress.step, steps))
                     if abs(steps - said_steps) > 0.1 * said_steps:
@@ -174,6 +180,15 @@ class SgdLoop:
                 if over:
                     return
                 began = time.perf_counter()
+
+    def _time(self, seconds: float) -> None:
+        """Note what a step took, less the decoding of images that this process met for the first time."""
+        self.taken += 1
+        if self.taken == 1:  # it compiles, and warms up
+            return
+        if self.taken <= len(self.loader):
+            seconds = max(0.1 * seconds, seconds - self.progress.decoding)
+        self.recent = 0.9 * self.recent + 0.1 * seconds if self.recent else seconds
 
     def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> tuple[float, int]:
         """One optimizer update; the mean loss and the number of wrong answers before it."""
@@ -195,7 +210,7 @@ class SgdLoop:
         if not math.isfinite(loss_sum):
             raise Diverged(
                 f"{self.folder.name}: the loss was {loss_sum} at step {self.progress.step + 1} (learning rate {lr:g}); "
-                "the last checkpoint is from before; lower optimizer.lr or set clip_norm"
+                "train again into another --out with a lower optimizer.lr or with clip_norm"
             )
         if self.stage.clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -232,16 +247,16 @@ class SgdLoop:
         log.info(
             "  %s step %d of %d (epoch %.1f), loss %.3f, lr %.3g, %.0f images/s, %s left",
             self.folder.name, self.progress.step, course.steps, self.progress.step / len(self.loader), loss, lr,
-            self.loader.batch_size / self.recent, f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
+            self.loader.batch_size / max(self.recent, 1e-9), f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Supply:
-    """Seconds that the batches of a run take to come: `a_step` at every step, `once` more in the first epoch."""
+    """Seconds that a batch takes to come: `a_step` always, and `decoding` more in the first epoch."""
 
     a_step: float
-    once: float
+    decoding: float
 
 
 def measure_supply(loader: TrainingLoader) -> Supply:
@@ -255,9 +270,9 @@ def measure_supply(loader: TrainingLoader) -> Supply:
 
     batches = min(len(loader), 4)
     cold, warm = seconds(batches), seconds(batches)
-    decoding = max(0.0, cold - warm)
+    decoding = 0.0 if loader.in_memory else max(0.0, cold - warm)
     again = decoding * (1 - loader.kept_share)  # images that memory has no room for are decoded every time
-    return Supply(warm + again, (decoding - again) * len(loader))
+    return Supply(warm + again, decoding - again)
 
 
 @contextmanager

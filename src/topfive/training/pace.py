@@ -13,6 +13,14 @@ CHECKS = 25  # times that a run with a limit looks at its clock
 Leg = tuple[int, int]  # from this step on, the run is that many steps long
 
 
+@dataclass(frozen=True)
+class Cold:
+    """The next `steps` steps take `seconds` each more than others: their images are met, and decoded, first."""
+
+    steps: int
+    seconds: float
+
+
 @dataclass
 class Course:
     """The legs of a run, the first from step 0."""
@@ -46,23 +54,26 @@ class Pace:
     seconds: float | None = None
     replay: Sequence[Leg] = field(default_factory=list)
 
-    def first(self, seconds_per_step: float, spent: float = 0.0) -> int:
+    def first(self, seconds_per_step: float, spent: float = 0.0, cold: Cold | None = None) -> int:
         """The steps to set out for, given what one was measured to take and what is spent already."""
         if self.replay:
             return self.replay[0][1]
-        return self.most if self.seconds is None else self._fitting(0, spent, seconds_per_step)
+        return self.most if self.seconds is None else self._fitting(0, spent, seconds_per_step, cold)
 
-    def again(self, step: int, spent: float, seconds_per_step: float, steps: int) -> int:
+    def again(self, step: int, spent: float, seconds_per_step: float, steps: int, cold: Cold | None = None) -> int:
         """The length to go on with: `steps`, unless the forecast misses the limit or leaves a tenth of it unused."""
         if self.replay:
             return next((end for start, end in self.replay[1:] if start == step), steps)
         if self.seconds is None or step >= steps or step % max(1, steps // CHECKS):
             return steps
-        fitting = self._fitting(step, spent, seconds_per_step)
+        fitting = self._fitting(step, spent, seconds_per_step, cold)
         too_long, much_too_short = steps - fitting > 0.02 * steps, fitting - step > 1.1 * (steps - step)
         return fitting if too_long or much_too_short else steps
 
-    def _fitting(self, step: int, spent: float, seconds_per_step: float) -> int:
+    def _fitting(self, step: int, spent: float, seconds_per_step: float, cold: Cold | None) -> int:
         assert self.seconds is not None
-        left = max(0.0, self.seconds - spent)
-        return max(1, min(self.most, step + max(1, int(left / max(seconds_per_step, 1e-9)))))
+        left, a_step, first = max(0.0, self.seconds - spent), max(seconds_per_step, 1e-9), 0.0
+        if cold is not None:
+            first = min(cold.steps, left / (a_step + cold.seconds))
+            left -= first * (a_step + cold.seconds)
+        return max(1, min(self.most, step + max(1, int(first + left / a_step))))

@@ -4,6 +4,7 @@ import logging
 import math
 import platform
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,20 @@ def versions() -> dict[str, str]:
         "topfive": topfive.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
+        "device": best_device().type,
         "capability": torch.backends.cpu.get_cpu_capability(),
         "threads": str(torch.get_num_threads()),
     }
+
+
+def _processor() -> str:
+    """The processor's model, as Linux names it, or what Python knows of it."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def train(
@@ -123,7 +134,9 @@ def _stages(
     if weights:
         classifier.load_state_dict(weights)
     else:
+        started = time.perf_counter()
         set_values(classifier, recipe, split, geometry, workers)
+        progress.seconds += time.perf_counter() - started
     classifier.to(device)
     lengths = {"epochs": 0.0, "full_steps": 0.0}
     for index, stage in enumerate(recipe.stage[progress.stage :], progress.stage):
@@ -147,6 +160,8 @@ def _stages(
 def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tuple[Progress, dict[str, torch.Tensor]]:
     """Where the run in `out` stands and its tensors; a fresh start where there is none."""
     found = checkpoint.load(out)
+    if found and not found[1] and not (out / FILE_NAME).exists():
+        found = None  # begun, but nothing was learned yet that could be lost
     if (found or (out / FILE_NAME).exists()) and not resume:
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
@@ -193,15 +208,18 @@ def try_out(name: str, data: ImageSet, recipe: Recipe) -> Tryout:
     geometry, device = geometry_of(recipe), best_device()
     stage = next(stage for stage in recipe.stage if isinstance(stage, Sgd))
     classifier = build(name, len(data.classes), **recipe.model).to(device)
+    started = time.perf_counter()
     loader = training_loader(data.split("train"), geometry, stage, recipe.seed, None, device)
+    opening = time.perf_counter() - started
     supply, batch = measure_supply(loader), next(loader.epoch(0))
     size = stage.micro_batch or len(batch.images)
     steps = stage.steps(len(loader))
-    choice, seconds, trials = choose(
+    choice, compute, trials = choose(
         classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps
     )
-    a_step = seconds * math.ceil(len(batch.images) / size) + supply.a_step
-    return Tryout(choice, a_step * steps + supply.once, steps, trials)
+    a_step = compute * math.ceil(len(batch.images) / size) + supply.a_step
+    seconds = opening + a_step * steps + supply.decoding * min(steps, len(loader))
+    return Tryout(choice, seconds, steps, trials)
 
 
 def _with_most(pace: Pace | None, steps: int) -> Pace:
