@@ -40,7 +40,7 @@ def render(board: Board) -> str:
     )  # fmt: skip
     environment.filters |= {
         "percent": percent, "interval": terminal.interval, "magnitude": terminal.magnitude,
-        "figure": terminal.figure, "chance": terminal.chance, "listed": terminal.listed,
+        "figure": terminal.figure, "chance": terminal.chance, "listed": terminal.listed, "breakable": breakable,
     }  # fmt: skip
     entries = terminal.ranked(board)
     best = terminal.leader(board)
@@ -283,6 +283,11 @@ def figure_svg(draw: Callable[[Figure], None], label: str, size: tuple[float, fl
     return Markup(
         f'<svg class="chart {css}" role="img" aria-label="{escape(label)}" viewBox="{box[1]}" style="{most}">{body}'
     )
+
+
+def breakable(text: str) -> Markup:
+    """The text with a place to break a line after each underscore, so that names of entries fit narrow cards."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>"))
 
 
 def _pairs_in_words(pairs: Sequence[dict[str, Any]]) -> str:
