@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from topfive.cli.app import app
 from topfive.leaderboard.board import COLUMNS
+from topfive.models.zoo import ZOO
 from topfive.recipes.recipe import Geometry, Recipe, Sgd, Svm, Values
 
 ROOT = Path(__file__).parents[1]
@@ -78,3 +79,14 @@ def test_the_command_line_of_the_page_is_the_real_one() -> None:
         for name, verb in verbs.items()
     }
     assert said == real
+
+
+def test_the_table_of_networks_is_that_of_the_cards() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (.*) \|$", (ROOT / "docs" / "networks.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows} == set(ZOO) - {"pixels_linear", "mlp", "hog_svm"}
+    for name, cells in rows:
+        card = ZOO[name]
+        found = [cell.strip() for cell in cells.split("|")]
+        assert found[:4] == [str(card.year), str(card.image), f"{card.params:,}", f"{card.macs:,}"], name
+        assert found[4] in (card.trained_as, "itself"), name
+        assert found[5:] == [card.published or "", card.source], name

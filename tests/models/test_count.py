@@ -1,4 +1,5 @@
 import csv
+import functools
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,6 @@ from torch import nn
 from topfive.models import ZOO, build, count, count_layers, total
 
 FACTS = Path(__file__).parents[1] / "facts"
-PAPERS = ["lenet5", "cifar10_cuda_convnet", "cifar_resnet20", "alexnet", "resnet18_b"]
 
 
 def table(path):
@@ -17,28 +17,41 @@ def table(path):
 
 
 MODELS = {row["name"]: row for row in table(FACTS / "models.csv")}
+TABLES = sorted(path.stem for path in (FACTS / "layers").glob("*.csv") if path.stem in MODELS)
+POOLS = ("maxpool", "avgpool", "lrn", "contrast_norm")  # the last is ZFNet's, for which ours stands in: an LRN
+HEAVY = ("cifar_resnet1202", "cifar_preact_resnet1001")  # thousands of modules: counted once, by their totals
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@functools.cache
+def counted(name):
+    """Once for all tests: a net of hundreds of layers takes a second."""
+    return count(name)
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_totals_and_depth_are_the_fact_bases(name):
-    row, counted, card = MODELS[name], total(count(name)), ZOO[name]
-    assert (counted.params, counted.macs) == (int(row["params"]), int(row["macs"]))
+    row, whole, card = MODELS[name], total(counted(name)), ZOO[name]
+    assert row["params_status"] in ("exact", "exact_by_definition")
+    assert (whole.params, whole.macs) == (int(row["params"]), int(row["macs"]))
     assert (card.params, card.macs, card.depth) == (int(row["params"]), int(row["macs"]), int(row["depth"]))
-    assert (card.year, card.classes) == (int(row["year"]), int(row["classes"]))
+    assert (card.family, card.year, card.classes) == (row["family"], int(row["year"]), int(row["classes"]))
+    channels, height, width = map(int, row["input_chw"].split("x"))
+    assert (height, width) == (card.image, card.image)
+    assert channels == (1 if row["family"] == "lenet" else 3)
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", TABLES)
 def test_layer_by_layer_counts_are_the_fact_bases(name):
     expected = [
         ((int(r["cout"]), int(r["hout"]), int(r["wout"])), int(r["weights"]), int(r["biases"]), int(r["macs"]))
         for r in table(FACTS / "layers" / f"{name}.csv")
         if r["op"] in ("conv", "fc")
     ]
-    ours = [(r.output, r.weights, r.biases, r.macs) for r in count(name) if r.op in ("conv", "fc")]
+    ours = [(r.output, r.weights, r.biases, r.macs) for r in counted(name) if r.op in ("conv", "fc")]
     assert ours == expected
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", TABLES)
 def test_windows_of_convolutions_and_pools_are_the_fact_bases(name):
     windows = ("conv", "maxpool", "avgpool", "trainable_avgpool")
     expected = [
@@ -46,15 +59,15 @@ def test_windows_of_convolutions_and_pools_are_the_fact_bases(name):
         for r in table(FACTS / "layers" / f"{name}.csv")
         if r["op"] in windows
     ]
-    assert [(r.op, r.kernel, r.stride, r.padding) for r in count(name) if r.op in windows] == expected
+    assert [(r.op, r.kernel, r.stride, r.padding) for r in counted(name) if r.op in windows] == expected
 
 
-@pytest.mark.parametrize("name", PAPERS)
+@pytest.mark.parametrize("name", TABLES)
 def test_batch_normalization_and_pool_sizes_are_the_fact_bases(name):
     rows = table(FACTS / "layers" / f"{name}.csv")
-    assert sum(r.params for r in count(name) if r.op == "bn") == int(rows[-1]["bn_params"] or 0)
-    pools = [(int(r["cout"]), int(r["hout"]), int(r["wout"])) for r in rows if r["op"] in ("maxpool", "avgpool", "lrn")]
-    assert [r.output for r in count(name) if r.op in ("maxpool", "avgpool", "lrn")] == pools
+    assert sum(r.params for r in counted(name) if r.op == "bn") == int(rows[-1]["bn_params"] or 0)
+    pools = [(int(r["cout"]), int(r["hout"]), int(r["wout"])) for r in rows if r["op"] in POOLS]
+    assert [r.output for r in counted(name) if r.op in ("maxpool", "avgpool", "lrn")] == pools
 
 
 def test_entries_without_a_published_count_by_hand():
@@ -73,10 +86,10 @@ def test_entries_without_a_published_count_by_hand():
     assert resnet.macs == 27 * 32 * 32**2 + sum(s * (32 >> i) ** 2 for i, s in enumerate(stages)) + 2560
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in HEAVY])
 def test_every_card_is_what_its_entry_counts(name):
-    counted, card = total(count(name)), ZOO[name]
-    assert (card.params, card.macs) == (counted.params, counted.macs)
+    whole, card = total(counted(name)), ZOO[name]
+    assert (card.params, card.macs) == (whole.params, whole.macs)
     with torch.device("meta"):
         assert sum(p.numel() for p in build(name).parameters()) == card.params
 

@@ -131,3 +131,15 @@ def test_few_images_come_in_smaller_batches_and_that_is_said(images: int, size: 
     assert changes == ([] if size == 128 else [said + " only"])
     asked, _ = fit_recipe("cifar_resnet20", data, settings={"batch_size": "128"})
     assert isinstance(asked.stage[0], Sgd) and asked.stage[0].batch_size == 128
+
+
+def test_an_entry_of_a_family_is_trained_by_the_familys_recipe(digits: ImageSet) -> None:
+    recipe, changes = fit_recipe("cifar_plain20", digits)
+    assert recipe.entry == "cifar_plain20"
+    assert changes[0] == "trained by the recipe of cifar_resnet20"
+    assert recipe.stage == fit_recipe("cifar_resnet20", digits)[0].stage
+
+
+def test_an_entry_without_a_recipe_asks_for_one(photos: ImageSet) -> None:
+    with pytest.raises(Misused, match="vgg16: expected --recipe FILE, since no recipe for it is published yet"):
+        fit_recipe("vgg16", photos)

@@ -5,14 +5,20 @@ from topfive.layers.linear import FullPrecisionLinear
 from topfive.layers.lrn import LocalResponseNorm
 from topfive.layers.normalize import Normalize
 from topfive.layers.precision import full_precision
-from topfive.layers.residual import BasicBlock, init_residual
+from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
 from topfive.layers.shape import check_images
+from topfive.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "BasicBlock",
+    "Bottleneck",
     "FullPrecisionLinear",
     "LocalResponseNorm",
     "Normalize",
+    "Option",
+    "ProjectionShortcut",
+    "SqueezeExcite",
+    "ZeroPadShortcut",
     "check_images",
     "full_precision",
     "init_he",

@@ -1,21 +1,57 @@
-"""The basic residual block: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Figs. 2 and 5 (left), eq. 1."""
+"""Residual blocks and their shortcuts: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 3 and Figs. 2, 5."""
+
+from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.functional import relu
 
 from topfive.layers.init import init_he
 
+Option = Literal["A", "B", "C", "plain"]
+
+
+class ZeroPadShortcut(nn.Module):
+    """Option A: every stride-th pixel, and maps of zeros for those that the input lacks."""
+
+    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+        super().__init__()
+        self.new_maps, self.stride = maps - maps_in, stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, C, H, W). Returns (N, C + new maps, H/stride, W/stride)."""
+        return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_maps))
+
+
+class ProjectionShortcut(nn.Sequential):
+    """A 1x1 convolution with batch normalization."""
+
+    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(maps_in, maps, 1, stride, bias=False), nn.BatchNorm2d(maps))
+
+
+def shortcut(option: Option, maps_in: int, maps: int, stride: int) -> nn.Module | None:
+    """What brings a block's input to the shape of its branch (sec. 3.3 and 4.1).
+
+    "A": the identity, padded with zeros where the shape changes. "B": a projection there, the identity elsewhere. "C":
+    projections everywhere. "plain": none, for the nets that residual ones are compared with.
+    """
+    if option == "plain":
+        return None
+    if option == "C" or (option == "B" and (stride != 1 or maps_in != maps)):
+        return ProjectionShortcut(maps_in, maps, stride)
+    return nn.Identity() if stride == 1 and maps_in == maps else ZeroPadShortcut(maps_in, maps, stride)
+
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions, each with batch normalization, added to a shortcut; ReLU after the sum.
+    """Two 3x3 convolutions, each with batch normalization, added to a shortcut; ReLU after the sum (Fig. 5, left).
 
-    The first convolution strides. shortcut: the module that brings (N, maps_in, H, W) to the branch's shape: the
-    identity, or the paper's option A (`models/cifar_resnet.py`) or B (`models/resnet.py`).
+    The first convolution strides. option: see `shortcut`.
     """
 
-    def __init__(self, maps_in: int, maps: int, stride: int, shortcut: nn.Module) -> None:
+    def __init__(self, maps_in: int, maps: int, stride: int, option: Option) -> None:
         super().__init__()
-        self.shortcut = shortcut
+        self.shortcut = shortcut(option, maps_in, maps, stride)
         self.conv1 = nn.Conv2d(maps_in, maps, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps)
         self.conv2 = nn.Conv2d(maps, maps, 3, padding=1, bias=False)
@@ -23,10 +59,52 @@ class BasicBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
-        short = self.shortcut(maps)  # (N, maps_in, H, W) -> (N, maps, H/stride, W/stride)
+        short = None if self.shortcut is None else self.shortcut(maps)  # -> (N, maps, H/stride, W/stride)
         branch = relu(self.bn1(self.conv1(maps)))  # -> (N, maps, H/stride, W/stride)
         branch = self.bn2(self.conv2(branch))  # -> (N, maps, H/stride, W/stride)
-        return relu(short + branch)
+        return relu(branch if short is None else short + branch)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions, each with batch normalization, added to a shortcut (Fig. 5, right).
+
+    width: maps of the first two. strided: the convolution that strides, 1 (as published) or 2 (as in most weights that
+    are passed on). groups: of the 3x3 (ResNeXt). gate: scales the maps of
+    the branch before the sum (SENet).
+    """
+
+    def __init__(
+        self,
+        maps_in: int,
+        maps: int,
+        stride: int,
+        option: Option,
+        *,
+        width: int,
+        strided: Literal[1, 2] = 1,
+        groups: int = 1,
+        gate: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.shortcut = shortcut(option, maps_in, maps, stride)
+        first, second = (stride, 1) if strided == 1 else (1, stride)
+        self.conv1 = nn.Conv2d(maps_in, width, 1, first, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, second, padding=1, groups=groups, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, maps, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(maps)
+        self.gate = gate
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
+        short = None if self.shortcut is None else self.shortcut(maps)  # -> (N, maps, H/stride, W/stride)
+        branch = relu(self.bn1(self.conv1(maps)))  # -> (N, width, H or H/stride, W or W/stride)
+        branch = relu(self.bn2(self.conv2(branch)))  # -> (N, width, H/stride, W/stride)
+        branch = self.bn3(self.conv3(branch))  # -> (N, maps, H/stride, W/stride)
+        if self.gate is not None:
+            branch = self.gate(branch)
+        return relu(branch if short is None else short + branch)
 
 
 def init_residual(network: nn.Module, classifier: nn.Linear) -> None:

@@ -18,7 +18,7 @@ from topfive.leaderboard.forecast import answering_seconds, forecast, glance, wi
 from topfive.models.modelfile import FILE_NAME, load
 from topfive.models.zoo import ZOO
 from topfive.recipes.recipe import Recipe, Sgd, parse
-from topfive.training.tailoring import fit_recipe, photo_side
+from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 
 log = logging.getLogger("topfive")
 
@@ -173,7 +173,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     """
     if not asked and "train" not in data.splits:
         raise Misused(f"{data.name}: has no train split; name model files to be judged in --entries")
-    names = asked or [name for name, card in ZOO.items() if photo_side(data) >= card.smallest_photo]
+    names = asked or lineage(data)
     if len(set(names)) < len(names):
         raise Misused(f"--entries: names an entry twice in {','.join(names)}; name each once")
     # Faults of an entry come to light here, before the first is trained.
@@ -206,6 +206,15 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     plan.slots.sort(key=lambda slot: slot.need)
     share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
+
+
+def lineage(data: ImageSet) -> list[str]:
+    """The entries of a contest that names none: those that suit the images and have a recipe of their own."""
+    side = photo_side(data)
+    return [
+        name for name, card in ZOO.items()
+        if side >= card.smallest_photo and not card.trained_as and default_recipe(name) is not None
+    ]  # fmt: skip
 
 
 def share_out(slots: list[Slot], seconds: float) -> None:

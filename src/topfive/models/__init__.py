@@ -1,7 +1,8 @@
 """Classifiers, one file a paper; the cards of all entries; their counts."""
 
+from topfive.models.card import Card
 from topfive.models.count import Layer, count, count_layers, total
 from topfive.models.modelfile import Guess, Model, load, save
-from topfive.models.zoo import ZOO, Card, build
+from topfive.models.zoo import ZOO, build
 
 __all__ = ["ZOO", "Card", "Guess", "Layer", "Model", "build", "count", "count_layers", "load", "save", "total"]

@@ -1,5 +1,9 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton 2012, NIPS 2012, sec. 3 and Fig. 2; and one of its towers for small images.
 
+caffenet pools before it normalizes, as the Caffe model zoo's reference net of that name. alexnet_single_tower has the
+same widths without groups. alexnet_owt is the single tower of Krizhevsky 2014, arXiv:1404.5997, with 64, 192, 384, 256
+and 256 maps and without LRN; torchvision passes its weights on as "alexnet".
+
 Departs from the paper: images are 227 px, which is what its 55x55 maps of conv1 take without padding (it prints 224).
 
 The paper feeds pixels of 0..255 less their mean; the constants of its LRN and of its first weights are made for that
@@ -20,6 +24,7 @@ from torch.nn.functional import relu
 
 from topfive.errors import Misused
 from topfive.layers import FullPrecisionLinear, LocalResponseNorm, Normalize, check_images, init_he
+from topfive.models.card import Card
 
 
 class Conv(NamedTuple):
@@ -41,6 +46,14 @@ TWO_TOWERS = [
     Conv(256, 3, 1, 1, 2, 1.0),
 ]
 FC_BIASES = [1.0, 1.0, 0.0]
+SINGLE_TOWER = [row._replace(groups=1) for row in TWO_TOWERS]
+ONE_WEIRD_TRICK = [
+    Conv(64, 11, 4, 2, 1, 0.0),
+    Conv(192, 5, 1, 2, 1, 1.0),
+    Conv(384, 3, 1, 1, 1, 0.0),
+    Conv(256, 3, 1, 1, 1, 1.0),
+    Conv(256, 3, 1, 1, 1, 1.0),
+]
 
 
 def one_tower(image: int) -> list[Conv]:
@@ -55,7 +68,8 @@ class AlexNet(nn.Module):
 
     rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
     (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
-    conv1 and conv2. init: "paper" or "he". image: side of the crop in px. name: of the entry, for messages.
+    conv1 and conv2. pool_first: pool before that, as CaffeNet. init: "paper" or "he". image: side of the crop in px.
+    name: of the entry, for messages.
     """
 
     def __init__(
@@ -68,9 +82,10 @@ class AlexNet(nn.Module):
         dropout: float,
         lrn: bool,
         init: Literal["paper", "he"],
+        pool_first: bool = False,
     ) -> None:
         super().__init__()
-        self.name, self.image = name, image
+        self.name, self.image, self.pool_first = name, image, pool_first
         self.normalize = Normalize()
         maps_in = [3, *(row.maps for row in rows)]
         convs = [nn.Conv2d(c, r.maps, r.kernel, r.stride, r.padding, groups=r.groups)
@@ -94,13 +109,17 @@ class AlexNet(nn.Module):
         """fc7: (N, 3, image, image) -> (N, units). Raises BadShape. Sizes at line ends are those of alexnet."""
         check_images(self.name, images, self.image)
         maps = self.normalize(images)  # (N, 3, 227, 227)
-        maps = self.pool1(self.norm1(relu(self.conv1(maps))))  # -> (N, 96, 27, 27)
-        maps = self.pool2(self.norm2(relu(self.conv2(maps))))  # -> (N, 256, 13, 13)
+        maps = self._shrink(relu(self.conv1(maps)), self.norm1, self.pool1)  # -> (N, 96, 27, 27)
+        maps = self._shrink(relu(self.conv2(maps)), self.norm2, self.pool2)  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
         units = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
         return relu(self.fc7(units))  # -> (N, 4096)
+
+    def _shrink(self, maps: Tensor, norm: nn.Module, pool: nn.Module) -> Tensor:
+        shrunk: Tensor = norm(pool(maps)) if self.pool_first else pool(norm(maps))
+        return shrunk
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
@@ -135,9 +154,26 @@ def alexnet(
     init: Literal["paper", "he"] = "paper",
 ) -> AlexNet:
     """The paper's net, its two towers as groups of conv2, conv4 and conv5, on crops of 227 px."""
-    if image != 227:
-        raise Misused(f"alexnet: image must be 227 px, got {image}; use alexnet_small for crops of 32 to 96 px")
     return AlexNet("alexnet", TWO_TOWERS, 4096, classes, image, dropout, lrn, init)
+
+
+def caffenet(
+    classes: int = 1000, *, image: int = 227, dropout: float = 0.5, init: Literal["paper", "he"] = "paper"
+) -> AlexNet:
+    """Two towers as groups; pooling before normalization."""
+    return AlexNet("caffenet", TWO_TOWERS, 4096, classes, image, dropout, True, init, pool_first=True)
+
+
+def alexnet_single_tower(
+    classes: int = 1000, *, image: int = 227, dropout: float = 0.5, init: Literal["paper", "he"] = "paper"
+) -> AlexNet:
+    """The paper's widths in one tower that sees all maps everywhere."""
+    return AlexNet("alexnet_single_tower", SINGLE_TOWER, 4096, classes, image, dropout, True, init)
+
+
+def alexnet_owt(classes: int = 1000, *, image: int = 224, dropout: float = 0.5) -> AlexNet:
+    """The narrower single tower of 2014, without LRN, from He's weights, on crops of 224 px."""
+    return AlexNet("alexnet_owt", ONE_WEIRD_TRICK, 4096, classes, image, dropout, False, "he")
 
 
 def alexnet_small(
@@ -151,3 +187,80 @@ def alexnet_small(
 ) -> AlexNet:
     """One tower with `units` in fc6 and fc7, on crops of 32 to 96 px."""
     return AlexNet("alexnet_small", one_tower(image), units, classes, image, dropout, lrn, init)
+
+
+CARDS: dict[str, Card] = {
+    "alexnet_small": Card(
+        alexnet_small,
+        family="alexnet",
+        year=2012,
+        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012; one of its two towers",
+        image=32,
+        sides=(32, 96),
+        classes=10,
+        params=3_172_554,
+        macs=78_417_920,
+        depth=8,
+        note="alexnet for images of 32 to 96 px: one tower, conv1 5x5 with stride round(image / 32), He weights",
+    ),
+    "alexnet": Card(
+        alexnet,
+        family="alexnet",
+        year=2012,
+        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012",
+        image=227,
+        sides=(227, 227),
+        smallest_photo=128,
+        small="alexnet_small",
+        params=60_965_224,
+        macs=724_406_816,
+        depth=8,
+        published="18.2 % top-5 error (40.7 % top-1), ILSVRC-2012 val, 1 net, 10 crops",
+        note="two towers as groups, LRN, overlapping pooling, dropout",
+    ),
+    "caffenet": Card(
+        caffenet,
+        family="alexnet",
+        year=2014,
+        source="Jia et al. 2014, arXiv:1408.5093, BVLC reference CaffeNet",
+        image=227,
+        sides=(227, 227),
+        smallest_photo=128,
+        small="alexnet_small",
+        params=60_965_224,
+        macs=724_406_816,
+        depth=8,
+        trained_as="alexnet",
+        published="19.6 % top-5 error (42.6 % top-1), ILSVRC-2012 val, 1 crop",
+        note="alexnet with pooling before normalization",
+    ),
+    "alexnet_single_tower": Card(
+        alexnet_single_tower,
+        family="alexnet",
+        year=2012,
+        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012; its widths without groups",
+        image=227,
+        sides=(227, 227),
+        smallest_photo=128,
+        small="alexnet_small",
+        params=62_378_344,
+        macs=1_135_256_096,
+        depth=8,
+        trained_as="alexnet",
+        note="alexnet without its split into two towers",
+    ),
+    "alexnet_owt": Card(
+        alexnet_owt,
+        family="alexnet",
+        year=2014,
+        source="Krizhevsky 2014, arXiv:1404.5997",
+        sides=(224, 224),
+        smallest_photo=128,
+        small="alexnet_small",
+        params=61_100_840,
+        macs=714_188_480,
+        depth=8,
+        published="20.93 % top-5 error (43.48 % top-1), ILSVRC-2012 val, 1 crop, weights of torchvision",
+        note="one narrower tower without LRN",
+    ),
+}

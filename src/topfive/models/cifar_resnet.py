@@ -1,34 +1,24 @@
-"""ResNets for CIFAR-10: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 4.2.
+"""ResNets for CIFAR-10: He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 4.2 and Table 6.
 
 6n + 2 layers: a 3x3 convolution, three stages of n basic blocks with 16, 32 and 64 maps, global average pooling, one
-fully connected layer. Shortcuts without parameters (option A) throughout.
+fully connected layer. Shortcuts without parameters (option A) throughout; the plain nets have none.
 """
 
+from functools import partial
+
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.functional import relu
 
-from topfive.layers import BasicBlock, FullPrecisionLinear, Normalize, check_images, init_residual
+from topfive.layers import BasicBlock, FullPrecisionLinear, Normalize, Option, check_images, init_residual
+from topfive.models.card import Card
 
 STAGES = [(16, 1), (32, 2), (64, 2)]  # maps, stride of the first block
-
-
-class ZeroPadShortcut(nn.Module):
-    """Option A: every second pixel, and maps of zeros for those that the input lacks."""
-
-    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
-        super().__init__()
-        self.new_maps, self.stride = maps - maps_in, stride
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """maps: (N, C, H, W). Returns (N, C + new maps, H/stride, W/stride)."""
-        return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_maps))
 
 
 class CifarResNet(nn.Module):
     """6n + 2 layers with weights. Takes any image whose sides are multiples of 4 and at least 16 px."""
 
-    def __init__(self, name: str, n: int, classes: int) -> None:
+    def __init__(self, name: str, n: int, option: Option, classes: int) -> None:
         super().__init__()
         self.name = name
         self.normalize = Normalize()
@@ -36,9 +26,8 @@ class CifarResNet(nn.Module):
         self.bn1 = nn.BatchNorm2d(16)
         stages, maps_in = [], 16
         for maps, stride in STAGES:
-            shortcut = nn.Identity() if stride == 1 else ZeroPadShortcut(maps_in, maps, stride)
-            blocks = [BasicBlock(maps_in, maps, stride, shortcut)]
-            blocks += [BasicBlock(maps, maps, 1, nn.Identity()) for _ in range(n - 1)]
+            blocks = [BasicBlock(maps_in, maps, stride, option)]
+            blocks += [BasicBlock(maps, maps, 1, option) for _ in range(n - 1)]
             stages.append(nn.Sequential(*blocks))
             maps_in = maps
         self.stage1, self.stage2, self.stage3 = stages
@@ -60,6 +49,41 @@ class CifarResNet(nn.Module):
         return logits
 
 
-def cifar_resnet20(classes: int = 10, *, image: int = 32) -> CifarResNet:
-    """n = 3. `image` changes nothing: global average pooling takes every size."""
-    return CifarResNet("cifar_resnet20", 3, classes)
+def cifar(name: str, n: int, option: Option, classes: int = 10, *, image: int = 32) -> CifarResNet:
+    """6n + 2 layers. `image` changes nothing: global average pooling takes every size."""
+    return CifarResNet(name, n, option, classes)
+
+
+def card(name: str, n: int, option: Option, params: int, macs: int, published: str | None = None) -> Card:
+    """The card of a net of 6n + 2 layers."""
+    return Card(
+        partial(cifar, name, n, option),
+        family="resnet_cifar",
+        year=2015,
+        source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 4.2",
+        image=32,
+        sides=(16, 128),
+        classes=10,
+        params=params,
+        macs=macs,
+        depth=6 * n + 2,
+        trained_as="" if name == "cifar_resnet20" else "cifar_resnet20",
+        published=published and f"{published} % top-1 error, CIFAR-10 test, one view",
+        note=f"6n + 2 layers, n = {n}; {'no' if option == 'plain' else 'parameter-free'} shortcuts; "
+        "crops of a multiple of 4 px",
+    )
+
+
+CARDS: dict[str, Card] = {
+    "cifar_resnet20": card("cifar_resnet20", 3, "A", 269_722, 40_551_040, "8.75"),
+    "cifar_resnet32": card("cifar_resnet32", 5, "A", 464_154, 68_862_592, "7.51"),
+    "cifar_resnet44": card("cifar_resnet44", 7, "A", 658_586, 97_174_144, "7.17"),
+    "cifar_resnet56": card("cifar_resnet56", 9, "A", 853_018, 125_485_696, "6.97"),
+    "cifar_resnet110": card("cifar_resnet110", 18, "A", 1_727_962, 252_887_680, "6.43"),
+    "cifar_resnet1202": card("cifar_resnet1202", 200, "A", 19_421_274, 2_829_238_912, "7.93"),
+    "cifar_plain20": card("cifar_plain20", 3, "plain", 269_722, 40_551_040),
+    "cifar_plain32": card("cifar_plain32", 5, "plain", 464_154, 68_862_592),
+    "cifar_plain44": card("cifar_plain44", 7, "plain", 658_586, 97_174_144),
+    "cifar_plain56": card("cifar_plain56", 9, "plain", 853_018, 125_485_696),
+    "cifar_plain110": card("cifar_plain110", 18, "plain", 1_727_962, 252_887_680),
+}

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from topfive.features import Hog
-from topfive.layers import LocalResponseNorm, Normalize
-from topfive.models.cifar_resnet import ZeroPadShortcut
+from topfive.layers import LocalResponseNorm, Normalize, ZeroPadShortcut
 from topfive.models.lenet5 import RadialBasis, SubSampling, TableConv2d
 from topfive.models.zoo import ZOO, build
 

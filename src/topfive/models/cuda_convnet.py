@@ -17,6 +17,7 @@ from torch.nn.functional import relu
 
 from topfive.errors import Misused
 from topfive.layers import FullPrecisionLinear, Normalize, check_images, init_he
+from topfive.models.card import Card
 
 CAFFE_STD = [1e-4, 0.01, 0.01, 0.01]  # conv1, conv2, conv3, ip1
 
@@ -66,3 +67,21 @@ class CudaConvnet(nn.Module):
 def cifar10_cuda_convnet(classes: int = 10, *, image: int = 32, init: Literal["he", "caffe"] = "he") -> CudaConvnet:
     """The four-layer net on crops of `image` px."""
     return CudaConvnet(classes, image, init)
+
+
+CARDS: dict[str, Card] = {
+    "cifar10_cuda_convnet": Card(
+        cifar10_cuda_convnet,
+        family="alexnet",
+        year=2012,
+        source="Krizhevsky 2012, cuda-convnet; Caffe's examples/cifar10/cifar10_full.prototxt without its LRN",
+        image=32,
+        sides=(24, 96),
+        classes=10,
+        params=89_578,
+        macs=12_298_240,
+        depth=4,
+        published="13 % top-1 error, CIFAR-10 test, for a four-layer net without LRN (NIPS 2012, sec. 3.3)",
+        note="three 5x5 convolutions and one fully connected layer; the public net of AlexNet's toolkit",
+    ),
+}

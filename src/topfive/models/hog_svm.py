@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from topfive.errors import Misused
 from topfive.features import Hog
 from topfive.layers import FullPrecisionLinear, Normalize, check_images
+from topfive.models.card import Card
 
 GRID = 8  # cells along a side of the crop
 BLOCK = 2  # cells along a side of a block
@@ -54,3 +55,22 @@ def hog_svm(classes: int = 10, *, image: int = 32) -> HogSvm:
     if image < 2 * GRID:
         raise Misused(f"hog_svm: image must be at least {2 * GRID} px, got {image}; resize the crops up")
     return HogSvm(classes, image)
+
+
+CARDS: dict[str, Card] = {
+    "hog_svm": Card(
+        hog_svm,
+        family="hog",
+        year=2005,
+        source="Dalal, Triggs 2005, CVPR 2005",
+        image=32,
+        sides=(16, 256),
+        classes=10,
+        params=17_650,
+        macs=17_640,
+        depth=1,
+        scores="margins",
+        fitted_by="svm",
+        note="oriented gradients in 8x8 cells and one linear SVM for each class; MACs are the SVM's alone",
+    ),
+}

@@ -6,16 +6,22 @@ of S2 to C3, the scaled tanh and the RBF output are all the paper's.
 Departs from the paper: images are RGB and pass a luma step; the codes of the output are seeded random ones unless
 `digit_codes` asks for the bitmaps, because other classes have no glyph. The bitmaps here are drawn anew in the manner
 of Fig. 3.
+
+lenet5_dense is the form that most libraries call LeNet-5: C3 sees all maps of S2, the pools are plain averages, and the
+output is a fully connected layer. lenet_caffe is that of Caffe's MNIST example, wider and with ReLU and maximum pools.
+Both are here to compare with weights and figures from elsewhere; they are not the 1998 net.
 """
 
 import random
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from topfive.errors import Misused
-from topfive.layers import Normalize, check_images, full_precision
+from topfive.layers import FullPrecisionLinear, Normalize, check_images, full_precision
+from topfive.models.card import Card
 
 # Table I: the maps of S2 (one row each) that feed each of the 16 maps of C3 (columns). 60 crosses.
 C3_TABLE = [
@@ -161,6 +167,57 @@ class LeNet5(nn.Module):
         return logits
 
 
+class DenseLeNet(nn.Module):
+    """Two convolutions with plain pools, and fully connected layers.
+
+    maps: of the two 5x5 convolutions. units: of the fully connected layers below the last. pool, squashing: after each
+    convolution, and after each layer.
+    """
+
+    def __init__(
+        self, name: str, maps: tuple[int, int], units: list[int], pool: type[nn.AvgPool2d | nn.MaxPool2d],
+        squashing: type[nn.Tanh | nn.ReLU], squash_maps: bool, classes: int, image: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.name, self.image, self.squash_maps = name, image, squash_maps
+        self.normalize = Normalize(luma=True)
+        self.conv1, self.pool1 = nn.Conv2d(1, maps[0], 5), pool(2)
+        self.conv2, self.pool2 = nn.Conv2d(maps[0], maps[1], 5), pool(2)
+        self.squashing = squashing()
+        sizes = [maps[1] * (((image - 4) // 2 - 4) // 2) ** 2, *units]
+        layers = ((nn.Linear(inputs, outputs), squashing()) for inputs, outputs in pairwise(sizes))
+        self.fcs = nn.Sequential(*(part for pair in layers for part in pair))
+        self.output = FullPrecisionLinear(units[-1], classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The last layer but one: (N, 3, image, image) -> (N, units[-1]). Raises BadShape. Sizes: lenet5_dense's."""
+        check_images(self.name, images, self.image)
+        maps: Tensor = self._squash_maps(self.conv1(self.normalize(images)))  # (N, 3, 32, 32) -> (N, 6, 28, 28)
+        maps = self._squash_maps(self.conv2(self.pool1(maps)))  # -> (N, 16, 10, 10)
+        units: Tensor = self.pool2(maps).flatten(1)  # -> (N, 400)
+        units = self.fcs(units)  # -> (N, 120) -> (N, 84)
+        return units
+
+    def _squash_maps(self, maps: Tensor) -> Tensor:
+        squashed: Tensor = self.squashing(maps) if self.squash_maps else maps
+        return squashed
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
+        logits: Tensor = self.output(self.features(images))
+        return logits
+
+
+def lenet5_dense(classes: int = 10, *, image: int = 32) -> DenseLeNet:
+    """6 and 16 maps, 120 and 84 units, average pools and tanh, on crops of 32 px."""
+    return DenseLeNet("lenet5_dense", (6, 16), [120, 84], nn.AvgPool2d, nn.Tanh, True, classes, image)
+
+
+def lenet_caffe(classes: int = 10, *, image: int = 28) -> DenseLeNet:
+    """20 and 50 maps without squashing, 500 units with ReLU, maximum pools, on crops of 28 px."""
+    return DenseLeNet("lenet_caffe", (20, 50), [500], nn.MaxPool2d, nn.ReLU, False, classes, image)
+
+
 def digit_bitmaps() -> list[list[float]]:
     """The ten drawings of DIGITS as rows of 84 numbers +-1, from the top left."""
     lines = [line.split() for line in DIGITS.split("\n") if line]
@@ -182,3 +239,49 @@ def lenet5(classes: int = 10, *, image: int = 32, digit_codes: bool = False) -> 
             f"lenet5: digit_codes are ten, one for each digit, got classes={classes}; leave digit_codes false"
         )
     return LeNet5(digit_bitmaps() if digit_codes else random_codes(classes))
+
+
+CARDS: dict[str, Card] = {
+    "lenet5": Card(
+        lenet5,
+        family="lenet",
+        year=1998,
+        source="LeCun, Bottou, Bengio, Haffner 1998, Proc. IEEE 86(11)",
+        image=32,
+        sides=(32, 32),
+        classes=10,
+        params=60_000,
+        macs=325_680,
+        depth=7,
+        published="0.95 % top-1 error, MNIST test (0.8 % with distorted training images)",
+        note="the 1998 net: grey images, trainable sub-sampling, incomplete C3, RBF output",
+    ),
+    "lenet5_dense": Card(
+        lenet5_dense,
+        family="lenet",
+        year=1998,
+        source="common modern variant of LeCun, Bottou, Bengio, Haffner 1998",
+        image=32,
+        sides=(32, 32),
+        classes=10,
+        params=61_706,
+        macs=416_520,
+        depth=7,
+        trained_as="mlp",
+        note="dense C3, average pools, softmax output: what most libraries call LeNet-5",
+    ),
+    "lenet_caffe": Card(
+        lenet_caffe,
+        family="lenet",
+        year=2014,
+        source="Jia et al. 2014, arXiv:1408.5093, Caffe's MNIST example",
+        image=28,
+        sides=(28, 28),
+        classes=10,
+        params=431_080,
+        macs=2_293_000,
+        depth=4,
+        trained_as="mlp",
+        note="wider, with ReLU and maximum pools",
+    ),
+}

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.layers import FullPrecisionLinear, Normalize, check_images
+from topfive.models.card import Card
 
 
 class Mlp(nn.Module):
@@ -40,3 +41,20 @@ class Mlp(nn.Module):
 def mlp(classes: int = 10, *, image: int = 32, hidden: int = 500) -> Mlp:
     """The two-layer network with `hidden` units on crops of `image` px."""
     return Mlp(classes, image, hidden)
+
+
+CARDS: dict[str, Card] = {
+    "mlp": Card(
+        mlp,
+        family="mlp",
+        year=1986,
+        source="Rumelhart, Hinton, Williams 1986, Nature 323, 533-536",
+        image=32,
+        sides=(8, 256),
+        classes=10,
+        params=1_541_510,
+        macs=1_541_000,
+        depth=2,
+        note="one hidden layer of 500 sigmoid units, trained by back-propagation",
+    ),
+}

@@ -23,7 +23,8 @@ from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
 from topfive.errors import BadData, BadFile, Misused, TopfiveError
 from topfive.files import HEADER, write_tensors
-from topfive.models.zoo import ZOO, Card, build
+from topfive.models.card import Card
+from topfive.models.zoo import ZOO, build
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"

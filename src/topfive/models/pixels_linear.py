@@ -8,6 +8,7 @@ the weights start at 0: every class is equally likely until an image has been se
 from torch import Tensor, nn
 
 from topfive.layers import FullPrecisionLinear, Normalize, check_images
+from topfive.models.card import Card
 
 
 class PixelsLinear(nn.Module):
@@ -36,3 +37,20 @@ class PixelsLinear(nn.Module):
 def pixels_linear(classes: int = 10, *, image: int = 32) -> PixelsLinear:
     """Softmax regression on crops of `image` px."""
     return PixelsLinear(classes, image)
+
+
+CARDS: dict[str, Card] = {
+    "pixels_linear": Card(
+        pixels_linear,
+        family="linear",
+        year=1958,
+        source="Rosenblatt 1958, Psychological Review 65, 386-408; as a softmax: Cox 1966",
+        image=32,
+        sides=(8, 256),
+        classes=10,
+        params=30_730,
+        macs=30_720,
+        depth=1,
+        note="softmax regression on the pixels, the floor that every other entry has to beat",
+    ),
+}

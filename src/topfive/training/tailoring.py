@@ -6,7 +6,8 @@ from topfive.data.decode import shape
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused, look_up
-from topfive.models.zoo import ZOO, Card
+from topfive.models.card import Card
+from topfive.models.zoo import ZOO
 from topfive.recipes.recipe import Recipe, Sgd, Svm, open_recipe, published
 
 LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
@@ -40,6 +41,12 @@ def crop_side(card: Card, side: int) -> int:
     return max(lowest, min(highest, 64 if side >= 64 else 32))
 
 
+def default_recipe(name: str) -> str | None:
+    """The recipe that trains an entry where none is asked for: `small` where there is one, else `paper`."""
+    own = ZOO[name].trained_as or name
+    return next((f"{own}.{variant}" for variant in ("small", "paper") if f"{own}.{variant}" in published()), None)
+
+
 def fit_recipe(
     name: str, data: ImageSet, recipe: str | None = None, settings: dict[str, str] | None = None
 ) -> tuple[Recipe, list[str]]:
@@ -55,16 +62,21 @@ def fit_recipe(
             f"{name}: expected images of at least {card.smallest_photo} px, those of {data.name} are {side} px; "
             f"use {card.small}, its form for small images"
         )
-    known = published()
-    wanted = recipe or next(
-        (f"{name}.{variant}" for variant in ("small", "paper") if f"{name}.{variant}" in known), name
-    )
-    loaded = open_recipe(f"{name}.{wanted}" if f"{name}.{wanted}" in known else wanted, settings)
+    known, own = published(), card.trained_as or name
+    wanted = recipe or default_recipe(name)
+    if wanted is None:
+        raise Misused(
+            f"{name}: expected --recipe FILE, since no recipe for it is published yet; docs/recipes.md shows one"
+        )
+    loaded = open_recipe(f"{own}.{wanted}" if f"{own}.{wanted}" in known else wanted, settings)
+    changes = []
+    if loaded.entry == own != name:
+        loaded = loaded.model_copy(update={"entry": name})
+        changes.append(f"trained by the recipe of {own}")
     if loaded.entry != name:
         raise Misused(
             f"recipe {wanted}: is for {loaded.entry}, not for {name}; choose one of {name}'s with topfive show {name}"
         )
-    changes = []
     if loaded.mirrors and not data.mirror:
         loaded = loaded.without_mirror()
         changes.append("mirroring turned off: a mirrored character is another character")

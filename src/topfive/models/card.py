@@ -1,0 +1,38 @@
+"""The card of an entry: what is known of it before it is built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known of an entry before it is built.
+
+    builder: (classes, *, image, ...) -> classifier. year: of the source. image: default side of the crop, px. sides:
+    smallest and largest side of a crop that it is meant for, px. smallest_photo: images whose shorter side is below
+    this, px, are too small for it; 0 takes any. small: the entry to use for those instead. classes, params, macs, depth
+    (layers with weights): the paper's net at `image`; None if it has no single count. scores: what the outputs are.
+    fitted_by: the kind of the recipe's main stage. trained_as: the entry whose recipe trains it, if it has none itself.
+    published: the source's error figure with its protocol.
+    """
+
+    builder: Callable[..., nn.Module]
+    family: str
+    year: int
+    source: str
+    sides: tuple[int, int]
+    image: int = 224
+    smallest_photo: int = 0
+    small: str | None = None
+    classes: int = 1000
+    params: int | None = None
+    macs: int | None = None
+    depth: int | None = None
+    scores: Literal["logits", "margins"] = "logits"
+    fitted_by: Literal["sgd", "svm"] = "sgd"
+    trained_as: str = ""
+    published: str | None = None
+    note: str = ""

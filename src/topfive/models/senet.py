@@ -1,0 +1,119 @@
+"""Squeeze-and-excitation nets: Hu, Shen, Sun 2017, arXiv:1709.01507, Table 1 and sec. 6.
+
+The ResNets and ResNeXts of their papers with a gate on every residual branch before the sum (Fig. 3). SENet-154, the
+net of the 2017 challenge, changes more (appendix of the paper): the first 1x1 of a bottleneck is half as wide, the
+first 7x7 is three 3x3, projections that stride are 3x3, and dropout comes before the last layer.
+"""
+
+from functools import partial
+
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from topfive.layers import Bottleneck, SqueezeExcite
+from topfive.models.card import Card
+from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem
+
+BLOCKS_154 = [3, 8, 36, 3]
+
+
+def gated(maps_in: int, maps: int, stride: int) -> Bottleneck:
+    """The bottleneck of a ResNet with a gate."""
+    return Bottleneck(maps_in, maps, stride, "B", width=maps // 4, gate=SqueezeExcite(maps))
+
+
+def gated_groups(maps_in: int, maps: int, stride: int) -> Bottleneck:
+    """The bottleneck of a ResNeXt 32x4d with a gate."""
+    return Bottleneck(maps_in, maps, stride, "B", width=maps // 2, strided=2, groups=32, gate=SqueezeExcite(maps))
+
+
+class Bottleneck154(nn.Module):
+    """The block of SENet-154: 64 groups, and a first 1x1 of half the width."""
+
+    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+        super().__init__()
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or maps_in != maps:
+            kernel = 1 if stride == 1 else 3
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(maps_in, maps, kernel, stride, padding=kernel // 2, bias=False), nn.BatchNorm2d(maps)
+            )
+        self.conv1 = nn.Conv2d(maps_in, maps // 2, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(maps // 2)
+        self.conv2 = nn.Conv2d(maps // 2, maps, 3, stride, padding=1, groups=64, bias=False)
+        self.bn2 = nn.BatchNorm2d(maps)
+        self.conv3 = nn.Conv2d(maps, maps, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(maps)
+        self.gate = SqueezeExcite(maps)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
+        short = self.shortcut(maps)  # -> (N, maps, H/stride, W/stride)
+        branch = relu(self.bn1(self.conv1(maps)))  # -> (N, maps/2, H, W)
+        branch = relu(self.bn2(self.conv2(branch)))  # -> (N, maps, H/stride, W/stride)
+        branch = self.gate(self.bn3(self.conv3(branch)))  # -> (N, maps, H/stride, W/stride)
+        return relu(short + branch)
+
+
+class SENet154(ResNet):
+    """A ResNet of 154 layers with three 3x3 convolutions at its start and dropout before its last layer."""
+
+    def __init__(self, name: str, classes: int, dropout: float) -> None:
+        stem = nn.Sequential(
+            nn.Conv2d(3, 64, 3, 2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
+            nn.Conv2d(64, 128, 3, padding=1, bias=False),
+        )  # fmt: skip
+        pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        super().__init__(name, stem, pool1, 128, Bottleneck154, BOTTLENECK_MAPS, BLOCKS_154, classes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
+        logits: Tensor = self.fc(self.dropout(self.features(images)))
+        return logits
+
+
+def se_resnet(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> ResNet:
+    """A gated ResNet. `image` changes nothing: global average pooling takes every size."""
+    return ResNet(name, *large_stem(), gated, BOTTLENECK_MAPS, BLOCKS[depth], classes)
+
+
+def se_resnext(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> ResNet:
+    """A gated ResNeXt 32x4d. `image` changes nothing: global average pooling takes every size."""
+    return ResNet(name, *large_stem(), gated_groups, BOTTLENECK_MAPS, BLOCKS[depth], classes)
+
+
+def senet154(classes: int = 1000, *, image: int = 224, dropout: float = 0.2) -> SENet154:
+    """The net of the 2017 challenge. `image` changes nothing: global average pooling takes every size."""
+    return SENet154("senet154", classes, dropout)
+
+
+def card(name: str, depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
+    """The card of a gated net."""
+    top1, top5 = errors
+    builder = senet154 if depth == 154 else partial(se_resnext if "next" in name else se_resnet, name, depth)
+    return Card(
+        builder,
+        family="senet",
+        year=2017,
+        source="Hu, Shen, Sun 2017, arXiv:1709.01507",
+        sides=(128, 640),
+        smallest_photo=128,
+        small="resnet18_b_small",
+        params=params,
+        macs=macs,
+        depth=depth,
+        published=f"{top5} % top-5 error ({top1} % top-1), ILSVRC-2012 val, 1 crop",
+        note=f"{depth} layers, a gate on every residual branch, r = 16",
+    )
+
+
+CARDS: dict[str, Card] = {
+    "se_resnet50": card("se_resnet50", 50, 28_088_024, 3_860_488_192, ("23.29", "6.62")),
+    "se_resnet101": card("se_resnet101", 101, 49_326_872, 7_574_937_600, ("22.38", "6.07")),
+    "se_resnet152": card("se_resnet152", 152, 66_821_848, 11_288_993_792, ("21.57", "5.73")),
+    "se_resnext50_32x4d": card("se_resnext50_32x4d", 50, 27_559_896, 4_232_994_816, ("21.10", "5.49")),
+    "se_resnext101_32x4d": card("se_resnext101_32x4d", 101, 48_955_416, 7_974_739_968, ("20.70", "5.01")),
+    "senet154": card("senet154", 154, 115_088_984, 20_688_363_520, ("18.68", "4.47")),
+}
