@@ -20,7 +20,6 @@ check: $(VENV)/.developer  ## format, lint and types alone
 	$(BIN)/mypy
 
 bench: $(VENV)/.developer  ## every claim of speed, beside its peer, on this machine
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt torchvision
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
@@ -39,4 +38,6 @@ $(VENV)/.user: $(VENV)/.python pyproject.toml
 
 $(VENV)/.developer: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	# Networks are compared with torchvision's; alone, since its own wish for a torch would bring gigabytes of CUDA.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt torchvision
 	touch $@ $(VENV)/.user
