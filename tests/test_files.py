@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from topfive.errors import BadFile
-from topfive.files import read_json, write_bytes, write_json, write_text, write_whole
+from topfive.files import read_json, write_bytes, write_json, write_tensors, write_text, write_whole
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -114,3 +114,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "x.json")
     with pytest.raises(BadFile, match=r"could not be read \(Is a directory\)"):
         read_json(tmp_path)
+
+
+def test_files_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    for path in (write_text(tmp_path / "a.txt", "a"), write_tensors(tmp_path / "b.safetensors", {}, {})):
+        assert path.stat().st_mode == plain.stat().st_mode

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+MANY = 30  # names are too many to be listed in a sentence
+
 
 class TopfiveError(Exception):
     """Anything a user can mend: bad input, a full disk, a name that does not exist."""
@@ -70,7 +72,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def look_up(name: str, table: Mapping[str, T], kind: str) -> T:
-    """table[name], or UnknownName that suggests the nearest name and lists all."""
+    """table[name], or UnknownName that suggests the nearest name and lists all, or of many some like it."""
     if name in table:
         return table[name]
-    raise UnknownName(f"there is no {kind} named {name!r}{nearest(name, table)}; known: {', '.join(table)}")
+    like = list(table) if len(table) <= MANY else difflib.get_close_matches(name, list(table), n=5, cutoff=0.3)
+    known = f"; known: {', '.join(like)}" if len(table) <= MANY else f"; like it: {', '.join(like) or 'none'}"
+    raise UnknownName(f"there is no {kind} named {name!r}{nearest(name, table)}{known}")

@@ -28,7 +28,10 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()
+        mode = aside.stat().st_mode  # as the user's umask has it; some writers take a stricter one
         write(aside)
+        aside.chmod(mode)
         with open(aside, "r+b") as file:  # for writing: Windows flushes no other
             os.fsync(file.fileno())
         os.replace(aside, path)

@@ -82,6 +82,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
             "recipe_epochs": 30 if epochs else None,
             "recipe": "" if external else f"{name}.small",
             "changes": [shorter, "lr drops at 40% and 80%"] if epochs else [],
+            "departs": ["30 epochs in place of 164"] if epochs else [],
             "choice": "channels_last, bfloat16, eager" if epochs else "",
             "source": f"A. Uthor et al. {card['year']}",
             "curve": [

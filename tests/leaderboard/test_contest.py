@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
-from topfive.errors import Diverged, Interrupted, Misused
+from topfive.errors import Diverged, Interrupted, Misused, UnknownName
 from topfive.evaluation import evaluate
 from topfive.evaluation.scores import load_scores
 from topfive.files import read_json, write_json
@@ -24,7 +24,7 @@ from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.contest import contest
 from topfive.leaderboard.terminal import percent
-from topfive.training import checkpoint, loop
+from topfive.training import checkpoint, loop, train
 
 ENTRIES = ["pixels_linear", "mlp", "hog_svm"]
 
@@ -422,3 +422,16 @@ def test_minutes_that_are_none_are_refused_before_anything_is_measured(
     with pytest.raises(Misused, match="--minutes: expected a number above 0, got"):
         contest(few, ["mlp"], minutes=minutes, out=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_runs_and_contests_keep_to_their_own_folders(held: Path, few: ImageSet, tmp_path: Path) -> None:
+    with pytest.raises(Misused, match="holds a contest; choose another --out"):
+        train("mlp", few, held)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(Misused, match="holds a run of topfive train; choose another --out"):
+        contest(few, ["mlp"], minutes=0.5, out=tmp_path)
+
+
+def test_a_mistyped_entry_is_named_before_any_image_is_opened() -> None:
+    with pytest.raises(UnknownName, match=r"no entry named 'hog_svn' .did you mean hog_svm\?"):
+        contest("/no/such/folder", ["hog_svn"])

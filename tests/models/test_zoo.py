@@ -208,7 +208,9 @@ def test_classes_default_to_the_papers():
 
 
 def test_misuse_is_refused_with_what_to_do():
-    with pytest.raises(UnknownName, match=r"there is no entry named 'alexnt' \(did you mean alexnet\?\); known: pix"):
+    with pytest.raises(
+        UnknownName, match=r"there is no entry named 'alexnt' \(did you mean alexnet\?\); like it: alexnet, "
+    ):
         build("alexnt")
     with pytest.raises(
         Misused, match=r"alexnet has no argument 'dropot' \(did you mean dropout\?\); known: image, dro"

@@ -125,10 +125,13 @@ def train(
 ) -> None:
     """Train NAME on DATA by its recipe into a run folder. Example: topfive train lenet5 digits --out runs/lenet5"""
     from topfive.data import open_data
+    from topfive.errors import look_up
+    from topfive.models.zoo import ZOO
     from topfive.training.run import train as fit
     from topfive.training.run import try_out
     from topfive.training.tailoring import fit_recipe
 
+    look_up(name, ZOO, kind="entry")  # before any image is opened
     images = open_data(data)
     logging.getLogger("topfive").info("%s: %s", images.name, images.layout)
     fitted, changes = fit_recipe(name, images, recipe, dict(_pair(text) for text in settings or []))

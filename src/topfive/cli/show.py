@@ -31,7 +31,7 @@ def show(names: list[str], as_json: bool) -> str:
 def _entry(name: str, as_json: bool) -> str:
     card, rows = ZOO[name], count(name)
     whole = total(rows)
-    recipes = [recipe for recipe in published() if recipe.split(".")[0] == name]
+    recipes = [recipe for recipe in published() if recipe.split(".")[0] == (card.trained_as or name)]
     document: dict[str, Any] = {
         "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
         "input": f"3x{card.image}x{card.image}", "classes": card.classes, "published": card.published,
@@ -57,8 +57,8 @@ def _entry(name: str, as_json: bool) -> str:
     if card.published:
         head.append(f"published: {card.published}")
     if card.small:
-        head.append(f"its form for small images: {card.small}")
-    head.append(f"recipes: {', '.join(recipes) or 'none'}")
+        head.append(f"for small images: {card.small}")
+    head.append(f"recipes: {', '.join(recipes) or 'none yet; train it with --recipe FILE'}")
     return "\n".join([line for line in head if line]) + "\n" + _text(table)
 
 

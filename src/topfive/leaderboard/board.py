@@ -132,7 +132,8 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "top5_interval": None, "smaller_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
         "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image, "file_mb": None,
         "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
-        "recipe": result.recipe.source if result.recipe else "", "changes": result.changes, "choice": result.choice,
+        "recipe": result.recipe.source if result.recipe else "", "changes": result.changes,
+        "departs": list(result.recipe.departs) if result.recipe else [], "choice": result.choice,
         "curve": result.curve, "per_class_error": [], "confusion": [], "model_file": None,
     }  # fmt: skip
     if result.model is None or result.scores is None or result.file is None:

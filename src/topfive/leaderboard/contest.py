@@ -18,7 +18,7 @@ from topfive.evaluation.scores import Scores, load_scores, score
 from topfive.files import read_json, write_json, write_text
 from topfive.leaderboard.board import Result, build_board, milliseconds_an_image, to_csv
 from topfive.leaderboard.page import render
-from topfive.leaderboard.plan import Plan, Slot, load_plan, make_plan, share_out
+from topfive.leaderboard.plan import PLAN, Plan, Slot, check_name, load_plan, make_plan, share_out
 from topfive.models.modelfile import FILE_NAME, Model, find, load
 from topfive.training import history
 from topfive.training.pace import Pace
@@ -28,7 +28,6 @@ from topfive.training.tuning import Choice
 log = logging.getLogger("topfive")
 
 MINUTES = 10.0
-PLAN = "plan.json"
 PAGE_SECONDS = 8.0  # kept back for the report
 KEEP_EVERY = 5.0  # seconds between notes of the time that is spent
 SAY_EVERY = 10.0  # seconds between lines of progress
@@ -55,6 +54,8 @@ def contest(
         raise Misused(
             f"--minutes: expected a number above 0, got {minutes:g}; give the minutes for everything together"
         )
+    for name in entries or []:
+        check_name(name)  # before any image is opened
     images = data if isinstance(data, ImageSet) else open_data(data)
     folder = Path(out) if out is not None else Path("runs") / images.name
     log.info("%s: %s", images.name, images.layout)
@@ -127,6 +128,8 @@ def _settle_plan(
     path = folder / PLAN
     if repeat is not None and (entries or minutes is not None):
         raise Misused("--plan: brings its own entries and minutes; leave out --entries and --minutes")
+    if (folder / RUN_FILE).exists():
+        raise Misused(f"{folder}: holds a run of topfive train; choose another --out")
     wanted = None if repeat is None else load_plan(repeat)
     if path.exists():
         plan = load_plan(path)
@@ -161,7 +164,7 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder:
             result.file = home / FILE_NAME
         result.model = load(result.file)
         result.scores = _scores(result.model, data, home / "scores.safetensors", broken)
-        result.ms_per_image = milliseconds_an_image(result.model)
+        result.ms_per_image = _speed(result.model, home / "speed.json")
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
     except TopfiveError as error:
@@ -202,6 +205,15 @@ def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
     result.choice, result.epochs = str(Choice(**run["choice"])), run["epochs"]
     if run["legs"][-1][1] < run["full_steps"]:
         result.changes.append(f"epochs {slot.recipe_epochs:g} -> {run['epochs']:.1f}, to keep to the minutes")
+
+
+def _speed(model: Model, file: Path) -> float:
+    """Milliseconds an image, measured once: a contest that is called again says the same."""
+    kept = read_json(file) if file.exists() else {}
+    if kept.get("model") != model.sha256:
+        kept = {"model": model.sha256, "ms_per_image": milliseconds_an_image(model)}
+        write_json(file, kept)
+    return float(kept["ms_per_image"])
 
 
 def _scores(model: Model, data: ImageSet, file: Path, broken: set[str]) -> Scores:

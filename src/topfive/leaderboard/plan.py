@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from topfive.data.imageset import ImageSet
-from topfive.errors import BadFile, Misused
+from topfive.errors import BadFile, Misused, look_up
 from topfive.files import read_json, write_json
 from topfive.leaderboard.forecast import answering_seconds, forecast, glance, with_precision
 from topfive.models.modelfile import FILE_NAME, load
@@ -23,6 +23,7 @@ from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 log = logging.getLogger("topfive")
 
 FORMAT = 1
+PLAN = "plan.json"
 OVERHEAD = 2.0  # seconds an entry takes beside training and answering: opening, statistics, timing, writing
 SLACK = 0.25  # of its forecast that a whole recipe may take longer
 LEAST_SLACK = 3.0  # seconds besides, which the measuring at the start of a run takes
@@ -244,6 +245,12 @@ def _leave_out_hopeless(plan: Plan, spent: float, certainty: float = 1.0) -> Non
             return
         plan.slots.remove(dearest)
         plan.leave_out(dearest.entry, dearest.need)
+
+
+def check_name(name: str) -> None:
+    """UnknownName unless `name` is an entry's or a model file's."""
+    if not _is_model_file(name):
+        look_up(name, ZOO, kind="entry")
 
 
 def _is_model_file(name: str) -> bool:

@@ -159,6 +159,8 @@ def _stages(
 
 def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tuple[Progress, dict[str, torch.Tensor]]:
     """Where the run in `out` stands and its tensors; a fresh start where there is none."""
+    if (out / "leaderboard.json").exists() or (out / "plan.json").exists():
+        raise Misused(f"{out}: holds a contest; choose another --out")
     found = checkpoint.load(out)
     if found and not found[1] and not (out / FILE_NAME).exists():
         found = None  # begun, but nothing was learned yet that could be lost

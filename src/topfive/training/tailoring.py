@@ -60,7 +60,7 @@ def fit_recipe(
     if side and side < card.smallest_photo:
         raise Misused(
             f"{name}: expected images of at least {card.smallest_photo} px, those of {data.name} are {side} px; "
-            f"use {card.small}, its form for small images"
+            + (f"use {card.small}, for small images" if card.small else "choose an entry for small images")
         )
     known, own = published(), card.trained_as or name
     wanted = recipe or default_recipe(name)
