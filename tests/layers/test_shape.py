@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from topfive.errors import BadShape
-from topfive.layers import check_images
+from topfive.layers.shape import check_images
 
 
 @pytest.mark.parametrize(

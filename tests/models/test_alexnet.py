@@ -3,12 +3,11 @@ import torch
 
 from topfive.errors import Misused
 from topfive.models import build, count
-from topfive.models.alexnet import alexnet, alexnet_small
 
 
 def test_first_weights_and_biases_are_the_papers():
     torch.manual_seed(0)
-    net = alexnet(classes=50)
+    net = build("alexnet", classes=50)
     biases = {name: getattr(net, name).bias.unique().tolist() for name in
               ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")}  # fmt: skip
     ones, zeros = {"conv2", "conv4", "conv5", "fc6", "fc7"}, {"conv1", "conv3", "fc8"}
@@ -21,19 +20,19 @@ def test_first_weights_and_biases_are_the_papers():
 
 def test_small_form_starts_from_he_and_can_start_as_the_paper():
     torch.manual_seed(0)
-    he, paper = alexnet_small(), alexnet_small(init="paper")
+    he, paper = build("alexnet_small"), build("alexnet_small", init="paper")
     for name, fan_in in [("conv2", 48 * 25), ("conv3", 128 * 9), ("fc6", 128 * 9), ("fc7", 1024)]:
         assert getattr(he, name).weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.02)
         assert getattr(paper, name).weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert he.fc6.bias.unique().tolist() == [0.0]
     assert paper.fc6.bias.unique().tolist() == [1.0]
     with pytest.raises(Misused, match="alexnet_small: init must be 'paper' or 'he', got 'xavier'"):
-        alexnet_small(init="xavier")
+        build("alexnet_small", init="xavier")
 
 
 def test_the_two_towers_see_each_other_in_conv3_only():
     with torch.device("meta"):
-        net = alexnet()
+        net = build("alexnet")
     assert [net.conv1.groups, net.conv2.groups, net.conv3.groups, net.conv4.groups, net.conv5.groups] == [1, 2, 1, 2, 2]
 
 
@@ -50,7 +49,7 @@ def test_lrn_can_be_left_out_and_changes_the_scores():
     scores = []
     for lrn in (True, False):
         torch.manual_seed(0)
-        net = alexnet_small(lrn=lrn).eval()
+        net = build("alexnet_small", lrn=lrn).eval()
         with torch.no_grad():
             scores.append(net(images))
     assert (scores[0] - scores[1]).abs().max() > 1e-3 * scores[1].abs().max()
@@ -60,7 +59,7 @@ def test_lrn_can_be_left_out_and_changes_the_scores():
 
 def test_dropout_acts_on_fc6_and_fc7_in_training_only():
     torch.manual_seed(0)
-    net, images = alexnet_small(), torch.rand(1, 3, 32, 32)
+    net, images = build("alexnet_small"), torch.rand(1, 3, 32, 32)
     dropped = []
     for layer in (net.fc7, net.fc8):
         layer.register_forward_pre_hook(lambda _layer, inputs: dropped.append((inputs[0] == 0).float().mean().item()))

@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from topfive.errors import Misused
-from topfive.models.cuda_convnet import cifar10_cuda_convnet
+from topfive.models import build
 
 
 def caffe_pool(maps, kind):
@@ -16,7 +16,7 @@ def caffe_pool(maps, kind):
 
 def test_order_of_layers_and_pooling_are_caffes():
     torch.manual_seed(0)
-    net = cifar10_cuda_convnet()
+    net = build("cifar10_cuda_convnet")
     images = torch.rand(2, 3, 32, 32)
     maps = F.conv2d(images, net.conv1.weight, net.conv1.bias, padding=2)
     maps = caffe_pool(maps, lambda window: window.amax((2, 3))).relu()
@@ -29,16 +29,16 @@ def test_order_of_layers_and_pooling_are_caffes():
 
 def test_first_weights_are_caffes_if_asked_for():
     torch.manual_seed(0)
-    net = cifar10_cuda_convnet(init="caffe")
+    net = build("cifar10_cuda_convnet", init="caffe")
     deviations = [layer.weight.std().item() for layer in (net.conv1, net.conv2, net.conv3, net.ip1)]
     assert deviations == pytest.approx([1e-4, 0.01, 0.01, 0.01], rel=0.05)
     assert all(layer.bias.abs().sum() == 0 for layer in (net.conv1, net.conv2, net.conv3, net.ip1))
-    assert cifar10_cuda_convnet().conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.05)
+    assert build("cifar10_cuda_convnet").conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.05)
     with pytest.raises(Misused, match="init must be 'he' or 'caffe', got 'paper'"):
-        cifar10_cuda_convnet(init="paper")
+        build("cifar10_cuda_convnet", init="paper")
 
 
 @pytest.mark.parametrize(("image", "side"), [(24, 3), (28, 3), (33, 4), (64, 8)])
 def test_ip1_grows_with_the_image(image, side):
-    net = cifar10_cuda_convnet(image=image)
+    net = build("cifar10_cuda_convnet", image=image)
     assert net.features(torch.rand(1, 3, image, image)).shape == (1, 64 * side**2)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from topfive.errors import Misused
-from topfive.models.lenet5 import C3_TABLE, RadialBasis, SubSampling, TableConv2d, digit_bitmaps, lenet5, squash
+from topfive.models import build
+from topfive.models.lenet5 import C3_TABLE, RadialBasis, SubSampling, TableConv2d, digit_bitmaps, squash
 
 # Table I read by columns: the maps of S2 that feed map 0, 1, ... 15 of C3.
 FEEDS = [
@@ -21,7 +22,7 @@ def test_c3_table_is_the_papers():
 
 def test_c3_is_one_small_convolution_for_each_map():
     torch.manual_seed(0)
-    net = lenet5()
+    net = build("lenet5")
     maps, start = torch.randn(2, 6, 14, 14), 0
     ours = net.c3(maps)
     for number, feeds in enumerate(FEEDS):
@@ -53,14 +54,14 @@ def test_output_is_minus_the_squared_distance():
 
 
 def test_trainable_numbers_are_the_papers_layer_by_layer():
-    net = lenet5()
+    net = build("lenet5")
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in net.named_children()}
     assert sizes == {"normalize": 0, "c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48_120, "f6": 10_164, "output": 0}
 
 
 def test_first_weights_are_uniform_within_2_4_over_fan_in():
     torch.manual_seed(0)
-    net = lenet5()
+    net = build("lenet5")
     for weights, fan_in in [
         (net.c1.weight, 25), (net.c5.weight, 400), (net.c5.bias, 400), (net.f6.weight, 120),
         (net.c3.weight[:3], 75), (net.c3.weight[18:22], 100), (net.c3.weight[54:], 150),
@@ -71,7 +72,7 @@ def test_first_weights_are_uniform_within_2_4_over_fan_in():
 
 
 def test_digit_codes_are_ten_bitmaps_that_differ():
-    codes = lenet5(digit_codes=True).output.codes
+    codes = build("lenet5", digit_codes=True).output.codes
     assert torch.equal(codes, torch.tensor(digit_bitmaps()))
     assert codes.shape == (10, 7 * 12)
     assert set(codes.flatten().tolist()) == {-1.0, 1.0}
@@ -83,15 +84,15 @@ def test_digit_codes_are_ten_bitmaps_that_differ():
 
 def test_other_codes_are_fixed_whatever_the_seed():
     torch.manual_seed(0)
-    first = lenet5(40).output.codes
+    first = build("lenet5", 40).output.codes
     torch.manual_seed(1)
-    assert torch.equal(first, lenet5(40).output.codes)
+    assert torch.equal(first, build("lenet5", 40).output.codes)
     assert set(first.flatten().tolist()) == {-1.0, 1.0}
     assert (first[:, None] != first[None]).sum(2).add(84 * torch.eye(40)).min() >= 20
 
 
 def test_codes_are_buffers_and_travel_with_the_weights():
-    with_digits, with_random = lenet5(digit_codes=True), lenet5()
+    with_digits, with_random = build("lenet5", digit_codes=True), build("lenet5")
     with_random.load_state_dict(with_digits.state_dict())
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(with_random(images), with_digits(images))
@@ -99,9 +100,9 @@ def test_codes_are_buffers_and_travel_with_the_weights():
 
 def test_misuse_is_refused():
     with pytest.raises(Misused, match="digit_codes are ten, one for each digit, got classes=26"):
-        lenet5(26, digit_codes=True)
+        build("lenet5", 26, digit_codes=True)
     with pytest.raises(Misused, match="lenet5: image must be 32 px, got 28"):
-        lenet5(image=28)
+        build("lenet5", image=28)
 
 
 def test_a_table_of_one_cross_is_one_kernel():

@@ -20,7 +20,7 @@ from torch import nn
 
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ClassLabel, ImageSet, Split
-from topfive.errors import BadData, BadFile, Misused
+from topfive.errors import BadData, BadFile, Misused, UnknownName
 from topfive.models import modelfile
 from topfive.models.modelfile import Model, find, load, save
 from topfive.models.zoo import build
@@ -108,8 +108,16 @@ def test_a_run_folder_stands_for_the_model_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["missing.safetensors", "empty"])
 def test_where_there_is_none_it_says_so(tmp_path: Path, place: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(BadFile, match=f"{place}: expected a model file or a run folder with model.safetensors, found"):
+    with pytest.raises(
+        UnknownName, match=f"{place}: expected a model file or a run folder with model.safetensors, found"
+    ):
         load(tmp_path / place)
+
+
+def test_a_run_that_was_stopped_is_to_be_finished(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoint").mkdir(parents=True)
+    with pytest.raises(UnknownName, match=r"run: .* found none; finish its training with topfive train --resume"):
+        load(tmp_path / "run")
 
 
 # Damage

@@ -14,7 +14,7 @@ TABLE_6 = [(3, 20, 269_722), (5, 32, 464_154), (7, 44, 658_586), (9, 56, 853_018
 @pytest.mark.parametrize(("n", "depth", "params"), TABLE_6)
 def test_6n_plus_2_layers(n, depth, params):
     with torch.device("meta"):
-        net = CifarResNet("net", n, "A", 10)
+        net = CifarResNet("net", 10, 32, n=n, option="A")
     assert sum(p.numel() for p in net.parameters()) == params
     assert sum(isinstance(part, nn.Conv2d | nn.Linear) for part in net.modules()) == depth == 6 * n + 2
 

@@ -83,10 +83,7 @@ def test_normalize_is_applied_to_the_images(name):
 @pytest.mark.parametrize("name", DEEP)
 def test_features_are_what_the_last_layer_sees(name):
     module, seen = classifier(name), []
-    last = list(module.children())[-1]
-    if name in ("alexnet", "alexnet_small"):
-        last = module.fc8
-    hook = last.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    hook = getattr(module, module.head).register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     with torch.no_grad():
         module(some_images(name))
         features = module.features(some_images(name))
@@ -213,7 +210,7 @@ def test_misuse_is_refused_with_what_to_do():
     ):
         build("alexnt")
     with pytest.raises(
-        Misused, match=r"alexnet has no argument 'dropot' \(did you mean dropout\?\); known: image, dro"
+        Misused, match=r"alexnet has no argument 'dropot' \(did you mean dropout\?\); known: image, units, dro"
     ):
         build("alexnet", dropot=0.1)
     with pytest.raises(Misused, match="lenet5: classes must be at least 2, got 1"):

@@ -12,7 +12,6 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
 from topfive.errors import BadData
 from topfive.models import build
-from topfive.models.zoo import normalize_of
 from topfive.recipes.recipe import Recipe, Values
 from topfive.training import statistics
 from topfive.training.statistics import colour_basis, set_values
@@ -36,7 +35,7 @@ def values(recipe: Recipe, split: Split, **wanted: str) -> tuple[np.ndarray, np.
     net = build("mlp", 2, image=8)
     given = recipe.model_copy(update={"values": Values.model_validate(wanted)})
     set_values(net, given, split, Geometry(8, 8), 1)
-    return normalize_of(net).mean.numpy(), normalize_of(net).std.numpy()
+    return net.normalize.mean.numpy(), net.normalize.std.numpy()
 
 
 def test_values_are_numpys(recipe: Recipe, colours: Split) -> None:
@@ -68,8 +67,8 @@ def test_a_luma_step_comes_first(quick: Callable[..., Recipe], few_digits: Image
     assert split.pixels is not None
     enlarged = [Image.fromarray(scan[0].numpy()).resize((32, 32), Image.Resampling.BILINEAR) for scan in split.pixels]
     pixels = np.stack([np.asarray(scan) for scan in enlarged]) / 255
-    assert normalize_of(net).mean.item() == pytest.approx(pixels.mean(), rel=1e-5)
-    assert normalize_of(net).std.item() == pytest.approx(pixels.std(), rel=1e-5)
+    assert net.normalize.mean.item() == pytest.approx(pixels.mean(), rel=1e-5)
+    assert net.normalize.std.item() == pytest.approx(pixels.std(), rel=1e-5)
 
 
 def test_many_images_are_sampled_by_their_ids(recipe: Recipe, colours: Split, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split, subset
 from topfive.data.loader import central_crops
+from topfive.models import Classifier
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm
@@ -90,7 +91,7 @@ def answering_seconds(classifier: nn.Module, geometry: Geometry, data: ImageSet)
     return (time.perf_counter() - started) / len(few) * len(split)
 
 
-def statistics_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
+def statistics_seconds(classifier: Classifier, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of what is computed on the training images before training."""
     few = _few(data.split("train"))
     started = time.perf_counter()

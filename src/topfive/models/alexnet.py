@@ -17,13 +17,14 @@ and normalized to a deviation near 1, with SGD at 0.01 for 6 epochs, it stayed a
 weights and got 90 % right from He's (one run each).
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.errors import Misused
-from topfive.layers import FullPrecisionLinear, LocalResponseNorm, Normalize, check_images, init_he
+from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
 from topfive.models.card import Card
 
 
@@ -63,30 +64,22 @@ def one_tower(image: int) -> list[Conv]:
     return [first, *(row._replace(maps=row.maps // 2, groups=1) for row in others)]
 
 
-class AlexNet(nn.Module):
+class AlexNet(Classifier):
     """Five convolutions, three fully connected layers.
 
     rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
     (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
     conv1 and conv2. pool_first: pool before that, as CaffeNet. init: "paper" or "he". image: side of the crop in px.
-    name: of the entry, for messages.
     """
 
+    head = "fc8"
+
     def __init__(
-        self,
-        name: str,
-        rows: list[Conv],
-        units: int,
-        classes: int,
-        image: int,
-        dropout: float,
-        lrn: bool,
-        init: Literal["paper", "he"],
-        pool_first: bool = False,
-    ) -> None:
-        super().__init__()
-        self.name, self.image, self.pool_first = name, image, pool_first
-        self.normalize = Normalize()
+        self, name: str, classes: int, image: int, *, rows: list[Conv], units: int = 4096, dropout: float = 0.5,
+        lrn: bool = True, pool_first: bool = False, init: Literal["paper", "he"] = "paper",
+    ) -> None:  # fmt: skip
+        super().__init__(name, image)
+        self.pool_first = pool_first
         maps_in = [3, *(row.maps for row in rows)]
         convs = [nn.Conv2d(c, r.maps, r.kernel, r.stride, r.padding, groups=r.groups)
                  for c, r in zip(maps_in, rows, strict=False)]  # fmt: skip
@@ -105,26 +98,20 @@ class AlexNet(nn.Module):
         else:
             raise Misused(f"{name}: init must be 'paper' or 'he', got {init!r}")
 
-    def features(self, images: Tensor) -> Tensor:
-        """fc7: (N, 3, image, image) -> (N, units). Raises BadShape. Sizes at line ends are those of alexnet."""
-        check_images(self.name, images, self.image)
-        maps = self.normalize(images)  # (N, 3, 227, 227)
-        maps = self._shrink(relu(self.conv1(maps)), self.norm1, self.pool1)  # -> (N, 96, 27, 27)
+    def body(self, maps: Tensor) -> Tensor:
+        """fc7: (N, 3, image, image) -> (N, units). Sizes at line ends are those of alexnet."""
+        maps = self._shrink(relu(self.conv1(maps)), self.norm1, self.pool1)  # (N, 3, 227, 227) -> (N, 96, 27, 27)
         maps = self._shrink(relu(self.conv2(maps)), self.norm2, self.pool2)  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        units = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        return relu(self.fc7(units))  # -> (N, 4096)
+        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
+        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
+        return units
 
     def _shrink(self, maps: Tensor, norm: nn.Module, pool: nn.Module) -> Tensor:
         shrunk: Tensor = norm(pool(maps)) if self.pool_first else pool(norm(maps))
         return shrunk
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc8(self.dropout(self.features(images)))
-        return logits
 
 
 def init_paper(layers: list[nn.Conv2d | nn.Linear], biases: list[float]) -> None:
@@ -145,121 +132,67 @@ def last_side(rows: list[Conv], image: int) -> int:
     return side
 
 
-def alexnet(
-    classes: int = 1000,
-    *,
-    image: int = 227,
-    dropout: float = 0.5,
-    lrn: bool = True,
-    init: Literal["paper", "he"] = "paper",
-) -> AlexNet:
-    """The paper's net, its two towers as groups of conv2, conv4 and conv5, on crops of 227 px."""
-    return AlexNet("alexnet", TWO_TOWERS, 4096, classes, image, dropout, lrn, init)
-
-
-def caffenet(
-    classes: int = 1000, *, image: int = 227, dropout: float = 0.5, init: Literal["paper", "he"] = "paper"
-) -> AlexNet:
-    """Two towers as groups; pooling before normalization."""
-    return AlexNet("caffenet", TWO_TOWERS, 4096, classes, image, dropout, True, init, pool_first=True)
-
-
-def alexnet_single_tower(
-    classes: int = 1000, *, image: int = 227, dropout: float = 0.5, init: Literal["paper", "he"] = "paper"
-) -> AlexNet:
-    """The paper's widths in one tower that sees all maps everywhere."""
-    return AlexNet("alexnet_single_tower", SINGLE_TOWER, 4096, classes, image, dropout, True, init)
-
-
-def alexnet_owt(classes: int = 1000, *, image: int = 224, dropout: float = 0.5) -> AlexNet:
-    """The narrower single tower of 2014, without LRN, from He's weights, on crops of 224 px."""
-    return AlexNet("alexnet_owt", ONE_WEIRD_TRICK, 4096, classes, image, dropout, False, "he")
-
-
-def alexnet_small(
-    classes: int = 10,
-    *,
-    image: int = 32,
-    dropout: float = 0.5,
-    lrn: bool = True,
-    units: int = 1024,
+def small(
+    name: str, classes: int, image: int, *, units: int = 1024, dropout: float = 0.5, lrn: bool = True,
     init: Literal["paper", "he"] = "he",
-) -> AlexNet:
+) -> AlexNet:  # fmt: skip
     """One tower with `units` in fc6 and fc7, on crops of 32 to 96 px."""
-    return AlexNet("alexnet_small", one_tower(image), units, classes, image, dropout, lrn, init)
+    rows = one_tower(image)
+    return AlexNet(name, classes, image, rows=rows, units=units, dropout=dropout, lrn=lrn, init=init)
 
+
+PAPER = "Krizhevsky, Sutskever, Hinton 2012, NIPS 2012"
+card = partial(Card, family="alexnet", depth=8)
+photo_card = partial(card, image=227, sides=(227, 227), smallest_photo=128, small="alexnet_small")
 
 CARDS: dict[str, Card] = {
-    "alexnet_small": Card(
-        alexnet_small,
-        family="alexnet",
+    "alexnet_small": card(
+        small,
         year=2012,
-        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012; one of its two towers",
+        source=f"{PAPER}; one of its two towers",
         image=32,
         sides=(32, 96),
         classes=10,
         params=3_172_554,
         macs=78_417_920,
-        depth=8,
         note="alexnet for images of 32 to 96 px: one tower, conv1 5x5 with stride round(image / 32), He weights",
     ),
-    "alexnet": Card(
-        alexnet,
-        family="alexnet",
+    "alexnet": photo_card(
+        partial(AlexNet, rows=TWO_TOWERS),
         year=2012,
-        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012",
-        image=227,
-        sides=(227, 227),
-        smallest_photo=128,
-        small="alexnet_small",
+        source=PAPER,
         params=60_965_224,
         macs=724_406_816,
-        depth=8,
         published="18.2 % top-5 error (40.7 % top-1), ILSVRC-2012 val, 1 net, 10 crops",
         note="two towers as groups, LRN, overlapping pooling, dropout",
     ),
-    "caffenet": Card(
-        caffenet,
-        family="alexnet",
+    "caffenet": photo_card(
+        partial(AlexNet, rows=TWO_TOWERS, pool_first=True),
         year=2014,
         source="Jia et al. 2014, arXiv:1408.5093, BVLC reference CaffeNet",
-        image=227,
-        sides=(227, 227),
-        smallest_photo=128,
-        small="alexnet_small",
         params=60_965_224,
         macs=724_406_816,
-        depth=8,
         trained_as="alexnet",
         published="19.6 % top-5 error (42.6 % top-1), ILSVRC-2012 val, 1 crop",
         note="alexnet with pooling before normalization",
     ),
-    "alexnet_single_tower": Card(
-        alexnet_single_tower,
-        family="alexnet",
+    "alexnet_single_tower": photo_card(
+        partial(AlexNet, rows=SINGLE_TOWER),
         year=2012,
-        source="Krizhevsky, Sutskever, Hinton 2012, NIPS 2012; its widths without groups",
-        image=227,
-        sides=(227, 227),
-        smallest_photo=128,
-        small="alexnet_small",
+        source=f"{PAPER}; its widths without groups",
         params=62_378_344,
         macs=1_135_256_096,
-        depth=8,
         trained_as="alexnet",
         note="alexnet without its split into two towers",
     ),
-    "alexnet_owt": Card(
-        alexnet_owt,
-        family="alexnet",
+    "alexnet_owt": photo_card(
+        partial(AlexNet, rows=ONE_WEIRD_TRICK, lrn=False, init="he"),
         year=2014,
         source="Krizhevsky 2014, arXiv:1404.5997",
+        image=224,
         sides=(224, 224),
-        smallest_photo=128,
-        small="alexnet_small",
         params=61_100_840,
         macs=714_188_480,
-        depth=8,
         published="20.93 % top-5 error (43.48 % top-1), ILSVRC-2012 val, 1 crop, weights of torchvision",
         note="one narrower tower without LRN",
     ),

@@ -4,22 +4,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+from topfive.layers import Classifier
 
 
 @dataclass(frozen=True)
 class Card:
     """What is known of an entry before it is built.
 
-    builder: (classes, *, image, ...) -> classifier. year: of the source. image: default side of the crop, px. sides:
-    smallest and largest side of a crop that it is meant for, px. smallest_photo: images whose shorter side is below
-    this, px, are too small for it; 0 takes any. small: the entry to use for those instead. classes, params, macs, depth
-    (layers with weights): the paper's net at `image`; None if it has no single count. scores: what the outputs are.
-    fitted_by: the kind of the recipe's main stage. trained_as: the entry whose recipe trains it, if it has none itself.
-    published: the source's error figure with its protocol.
+    builder: (name, classes, image, *, ...) -> classifier. year: of the source. image: default side of the crop, px.
+    sides: smallest and largest side of a crop that it is meant for, px. smallest_photo: images whose shorter side is
+    below this, px, are too small for it; 0 takes any. small: the entry to use for those instead. classes, params, macs,
+    depth (layers with weights): the paper's net at `image`; None if it has no single count. scores: what the outputs
+    are. fitted_by: the kind of the recipe's main stage. trained_as: the entry whose recipe trains it, if it has none
+    itself. published: the source's error figure with its protocol.
     """
 
-    builder: Callable[..., nn.Module]
+    builder: Callable[..., Classifier]
     family: str
     year: int
     source: str

@@ -9,19 +9,17 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import BasicBlock, FullPrecisionLinear, Normalize, Option, check_images, init_residual
+from topfive.layers import BasicBlock, Classifier, FullPrecisionLinear, Option, init_residual
 from topfive.models.card import Card
 
 STAGES = [(16, 1), (32, 2), (64, 2)]  # maps, stride of the first block
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(Classifier):
     """6n + 2 layers with weights. Takes any image whose sides are multiples of 4 and at least 16 px."""
 
-    def __init__(self, name: str, n: int, option: Option, classes: int) -> None:
-        super().__init__()
-        self.name = name
-        self.normalize = Normalize()
+    def __init__(self, name: str, classes: int, image: int, *, n: int, option: Option) -> None:
+        super().__init__(name, at_least=16, multiple_of=4)
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         stages, maps_in = [], 16
@@ -34,30 +32,21 @@ class CifarResNet(nn.Module):
         self.fc = FullPrecisionLinear(maps_in, classes)
         init_residual(self, self.fc)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The mean of each map of the last stage: (N, 3, H, W) -> (N, 64). Raises BadShape."""
-        check_images(self.name, images, at_least=16, multiple_of=4)
-        maps: Tensor = relu(self.bn1(self.conv1(self.normalize(images))))  # (N, 3, H, W) -> (N, 16, H, W)
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map of the last stage: (N, 3, H, W) -> (N, 64)."""
+        maps = relu(self.bn1(self.conv1(maps)))  # (N, 3, H, W) -> (N, 16, H, W)
         maps = self.stage1(maps)  # -> (N, 16, H, W)
         maps = self.stage2(maps)  # -> (N, 32, H/2, W/2)
         maps = self.stage3(maps)  # -> (N, 64, H/4, W/4)
         return maps.mean((2, 3))  # -> (N, 64)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc(self.features(images))
-        return logits
 
-
-def cifar(name: str, n: int, option: Option, classes: int = 10, *, image: int = 32) -> CifarResNet:
-    """6n + 2 layers. `image` changes nothing: global average pooling takes every size."""
-    return CifarResNet(name, n, option, classes)
-
-
-def card(name: str, n: int, option: Option, params: int, macs: int, published: str | None = None) -> Card:
+def card(
+    n: int, option: Option, params: int, macs: int, published: str | None = None, trained_as: str = "cifar_resnet20"
+) -> Card:
     """The card of a net of 6n + 2 layers."""
     return Card(
-        partial(cifar, name, n, option),
+        partial(CifarResNet, n=n, option=option),
         family="resnet_cifar",
         year=2015,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 4.2",
@@ -67,7 +56,7 @@ def card(name: str, n: int, option: Option, params: int, macs: int, published: s
         params=params,
         macs=macs,
         depth=6 * n + 2,
-        trained_as="" if name == "cifar_resnet20" else "cifar_resnet20",
+        trained_as=trained_as,
         published=published and f"{published} % top-1 error, CIFAR-10 test, one view",
         note=f"6n + 2 layers, n = {n}; {'no' if option == 'plain' else 'parameter-free'} shortcuts; "
         "crops of a multiple of 4 px",
@@ -75,15 +64,15 @@ def card(name: str, n: int, option: Option, params: int, macs: int, published: s
 
 
 CARDS: dict[str, Card] = {
-    "cifar_resnet20": card("cifar_resnet20", 3, "A", 269_722, 40_551_040, "8.75"),
-    "cifar_resnet32": card("cifar_resnet32", 5, "A", 464_154, 68_862_592, "7.51"),
-    "cifar_resnet44": card("cifar_resnet44", 7, "A", 658_586, 97_174_144, "7.17"),
-    "cifar_resnet56": card("cifar_resnet56", 9, "A", 853_018, 125_485_696, "6.97"),
-    "cifar_resnet110": card("cifar_resnet110", 18, "A", 1_727_962, 252_887_680, "6.43"),
-    "cifar_resnet1202": card("cifar_resnet1202", 200, "A", 19_421_274, 2_829_238_912, "7.93"),
-    "cifar_plain20": card("cifar_plain20", 3, "plain", 269_722, 40_551_040),
-    "cifar_plain32": card("cifar_plain32", 5, "plain", 464_154, 68_862_592),
-    "cifar_plain44": card("cifar_plain44", 7, "plain", 658_586, 97_174_144),
-    "cifar_plain56": card("cifar_plain56", 9, "plain", 853_018, 125_485_696),
-    "cifar_plain110": card("cifar_plain110", 18, "plain", 1_727_962, 252_887_680),
+    "cifar_resnet20": card(3, "A", 269_722, 40_551_040, "8.75", trained_as=""),
+    "cifar_resnet32": card(5, "A", 464_154, 68_862_592, "7.51"),
+    "cifar_resnet44": card(7, "A", 658_586, 97_174_144, "7.17"),
+    "cifar_resnet56": card(9, "A", 853_018, 125_485_696, "6.97"),
+    "cifar_resnet110": card(18, "A", 1_727_962, 252_887_680, "6.43"),
+    "cifar_resnet1202": card(200, "A", 19_421_274, 2_829_238_912, "7.93"),
+    "cifar_plain20": card(3, "plain", 269_722, 40_551_040),
+    "cifar_plain32": card(5, "plain", 464_154, 68_862_592),
+    "cifar_plain44": card(7, "plain", 658_586, 97_174_144),
+    "cifar_plain56": card(9, "plain", 853_018, 125_485_696),
+    "cifar_plain110": card(18, "plain", 1_727_962, 252_887_680),
 }

@@ -16,22 +16,22 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.errors import Misused
-from topfive.layers import FullPrecisionLinear, Normalize, check_images, init_he
+from topfive.layers import Classifier, FullPrecisionLinear, init_he
 from topfive.models.card import Card
 
 CAFFE_STD = [1e-4, 0.01, 0.01, 0.01]  # conv1, conv2, conv3, ip1
 
 
-class CudaConvnet(nn.Module):
+class CudaConvnet(Classifier):
     """Three 5x5 convolutions, each pooled 3x3 by 2 (in ceil mode, as Caffe), and one fully connected layer.
 
     image: side of the crop in px, from which the inputs of ip1 follow. init: "he" or "caffe".
     """
 
-    def __init__(self, classes: int, image: int, init: Literal["he", "caffe"]) -> None:
-        super().__init__()
-        self.image = image
-        self.normalize = Normalize()
+    head = "ip1"
+
+    def __init__(self, name: str, classes: int, image: int, *, init: Literal["he", "caffe"] = "he") -> None:
+        super().__init__(name, image)
         self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
         self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
@@ -44,34 +44,23 @@ class CudaConvnet(nn.Module):
         self.ip1 = FullPrecisionLinear(64 * side * side, classes)
         layers: list[nn.Conv2d | nn.Linear] = [self.conv1, self.conv2, self.conv3, self.ip1]
         if init not in ("he", "caffe"):
-            raise Misused(f"cifar10_cuda_convnet: init must be 'he' or 'caffe', got {init!r}")
+            raise Misused(f"{name}: init must be 'he' or 'caffe', got {init!r}")
         init_he(layers)
         if init == "caffe":  # biases are 0 in both
             for layer, std in zip(layers, CAFFE_STD, strict=True):
                 nn.init.normal_(layer.weight, std=std)
 
-    def features(self, images: Tensor) -> Tensor:
-        """pool3, flat: (N, 3, image, image) -> (N, 64 * (image/8)^2). Raises BadShape. Sizes are those of 32 px."""
-        check_images("cifar10_cuda_convnet", images, self.image)
-        maps: Tensor = relu(self.pool1(self.conv1(self.normalize(images))))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
+    def body(self, maps: Tensor) -> Tensor:
+        """pool3, flat: (N, 3, image, image) -> (N, 64 * (image/8)^2). Sizes at line ends are those of 32 px."""
+        maps = relu(self.pool1(self.conv1(maps)))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
         maps = self.pool2(relu(self.conv2(maps)))  # -> (N, 32, 8, 8)
         maps = self.pool3(relu(self.conv3(maps)))  # -> (N, 64, 4, 4)
         return maps.flatten(1)  # -> (N, 1024)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.ip1(self.features(images))
-        return logits
-
-
-def cifar10_cuda_convnet(classes: int = 10, *, image: int = 32, init: Literal["he", "caffe"] = "he") -> CudaConvnet:
-    """The four-layer net on crops of `image` px."""
-    return CudaConvnet(classes, image, init)
-
 
 CARDS: dict[str, Card] = {
     "cifar10_cuda_convnet": Card(
-        cifar10_cuda_convnet,
+        CudaConvnet,
         family="alexnet",
         year=2012,
         source="Krizhevsky 2012, cuda-convnet; Caffe's examples/cifar10/cifar10_full.prototxt without its LRN",

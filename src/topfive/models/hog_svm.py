@@ -8,16 +8,15 @@ descriptor departs.
 import torch
 from torch import Tensor, nn
 
-from topfive.errors import Misused
 from topfive.features import Hog
-from topfive.layers import FullPrecisionLinear, Normalize, check_images
+from topfive.layers import Classifier, FullPrecisionLinear
 from topfive.models.card import Card
 
 GRID = 8  # cells along a side of the crop
 BLOCK = 2  # cells along a side of a block
 
 
-class HogSvm(nn.Module):
+class HogSvm(Classifier):
     """Crops of `image` px to one-vs-rest margins.
 
     The cells are image // 8 px, so that 8x8 of them cover a crop whose side is a multiple of 8; of other crops a
@@ -26,40 +25,30 @@ class HogSvm(nn.Module):
     `sharpness` scales its margins so that softmax(scores) is a probability, and is chosen after the fit.
     """
 
+    head = "svm"
     sharpness: Tensor
 
-    def __init__(self, classes: int, image: int) -> None:
-        super().__init__()
-        self.image = image
-        self.normalize = Normalize()
+    def __init__(self, name: str, classes: int, image: int) -> None:
+        super().__init__(name, image)
         self.hog = Hog(image // GRID, BLOCK, orientations=9, square_root=True)
         self.svm = FullPrecisionLinear(self.hog.length(image, image), classes)
         nn.init.zeros_(self.svm.weight)
         nn.init.zeros_(self.svm.bias)
         self.register_buffer("sharpness", torch.ones(()))
 
-    def features(self, images: Tensor) -> Tensor:
-        """The descriptors: (N, 3, image, image) -> (N, 1764) in [0, 1] for 8x8 cells. Raises BadShape."""
-        check_images("hog_svm", images, self.image)
-        descriptors: Tensor = self.hog(self.normalize(images))
+    def body(self, maps: Tensor) -> Tensor:
+        """The descriptors: (N, 3, image, image) -> (N, 1764) in [0, 1] for 8x8 cells."""
+        descriptors: Tensor = self.hog(maps)
         return descriptors
 
     def forward(self, images: Tensor) -> Tensor:
         """Margins times sharpness (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        margins: Tensor = self.svm(self.features(images))
-        return margins * self.sharpness
-
-
-def hog_svm(classes: int = 10, *, image: int = 32) -> HogSvm:
-    """HOG and a linear SVM on crops of `image` px, at least 16 so that a cell has edges to see."""
-    if image < 2 * GRID:
-        raise Misused(f"hog_svm: image must be at least {2 * GRID} px, got {image}; resize the crops up")
-    return HogSvm(classes, image)
+        return super().forward(images) * self.sharpness
 
 
 CARDS: dict[str, Card] = {
     "hog_svm": Card(
-        hog_svm,
+        HogSvm,
         family="hog",
         year=2005,
         source="Dalal, Triggs 2005, CVPR 2005",

@@ -13,6 +13,7 @@ Both are here to compare with weights and figures from elsewhere; they are not t
 """
 
 import random
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from topfive.errors import Misused
-from topfive.layers import FullPrecisionLinear, Normalize, check_images, full_precision
+from topfive.layers import Classifier, FullPrecisionLinear, full_precision
 from topfive.models.card import Card
 
 # Table I: the maps of S2 (one row each) that feed each of the 16 maps of C3 (columns). 60 crosses.
@@ -121,19 +122,27 @@ class RadialBasis(nn.Module):
             return -(states.float()[:, None] - self.codes).square().sum(2)
 
 
-class LeNet5(nn.Module):
-    """Images (N, 3, 32, 32) to minus squared distances from `codes` (classes, 84)."""
+class LeNet5(Classifier):
+    """Images (N, 3, 32, 32) to minus squared distances from the codes of the classes.
 
-    def __init__(self, codes: list[list[float]]) -> None:
-        super().__init__()
-        self.normalize = Normalize(luma=True)
+    digit_codes: the codes are bitmaps of the ten digits, in the order 0 to 9; otherwise seeded random ones.
+    """
+
+    head = "output"
+
+    def __init__(self, name: str, classes: int, image: int, *, digit_codes: bool = False) -> None:
+        super().__init__(name, image, luma=True)
+        if digit_codes and classes != 10:
+            raise Misused(
+                f"{name}: digit_codes are ten, one for each digit, got classes={classes}; leave digit_codes false"
+            )
         self.c1 = nn.Conv2d(1, 6, 5)
         self.s2 = SubSampling(6)
         self.c3 = TableConv2d(C3_TABLE)
         self.s4 = SubSampling(16)
         self.c5 = nn.Conv2d(16, 120, 5)
         self.f6 = nn.Linear(120, CODE)
-        self.output = RadialBasis(codes)
+        self.output = RadialBasis(digit_bitmaps() if digit_codes else random_codes(classes))
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -151,36 +160,31 @@ class LeNet5(nn.Module):
                 assert part is not None
                 nn.init.uniform_(part, -2.4 / fan_in, 2.4 / fan_in)
 
-    def features(self, images: Tensor) -> Tensor:
-        """F6, the drawing that is compared with the codes: (N, 3, 32, 32) -> (N, 84). Raises BadShape."""
-        check_images("lenet5", images, 32)
-        maps = squash(self.c1(self.normalize(images)))  # (N, 3, 32, 32) -> (N, 6, 28, 28)
+    def body(self, maps: Tensor) -> Tensor:
+        """F6, the drawing that is compared with the codes: (N, 1, 32, 32) -> (N, 84)."""
+        maps = squash(self.c1(maps))  # (N, 1, 32, 32) -> (N, 6, 28, 28)
         maps = squash(self.s2(maps))  # -> (N, 6, 14, 14)
         maps = squash(self.c3(maps))  # -> (N, 16, 10, 10)
         maps = squash(self.s4(maps))  # -> (N, 16, 5, 5)
         maps = squash(self.c5(maps))  # -> (N, 120, 1, 1)
         return squash(self.f6(maps.flatten(1)))  # -> (N, 84)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, 32, 32) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.output(self.features(images))
-        return logits
 
-
-class DenseLeNet(nn.Module):
+class DenseLeNet(Classifier):
     """Two convolutions with plain pools, and fully connected layers.
 
     maps: of the two 5x5 convolutions. units: of the fully connected layers below the last. pool, squashing: after each
     convolution, and after each layer.
     """
 
+    head = "output"
+
     def __init__(
-        self, name: str, maps: tuple[int, int], units: list[int], pool: type[nn.AvgPool2d | nn.MaxPool2d],
-        squashing: type[nn.Tanh | nn.ReLU], squash_maps: bool, classes: int, image: int,
+        self, name: str, classes: int, image: int, *, maps: tuple[int, int], units: list[int],
+        pool: type[nn.AvgPool2d | nn.MaxPool2d], squashing: type[nn.Tanh | nn.ReLU], squash_maps: bool,
     ) -> None:  # fmt: skip
-        super().__init__()
-        self.name, self.image, self.squash_maps = name, image, squash_maps
-        self.normalize = Normalize(luma=True)
+        super().__init__(name, image, luma=True)
+        self.squash_maps = squash_maps
         self.conv1, self.pool1 = nn.Conv2d(1, maps[0], 5), pool(2)
         self.conv2, self.pool2 = nn.Conv2d(maps[0], maps[1], 5), pool(2)
         self.squashing = squashing()
@@ -189,10 +193,9 @@ class DenseLeNet(nn.Module):
         self.fcs = nn.Sequential(*(part for pair in layers for part in pair))
         self.output = FullPrecisionLinear(units[-1], classes)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The last layer but one: (N, 3, image, image) -> (N, units[-1]). Raises BadShape. Sizes: lenet5_dense's."""
-        check_images(self.name, images, self.image)
-        maps: Tensor = self._squash_maps(self.conv1(self.normalize(images)))  # (N, 3, 32, 32) -> (N, 6, 28, 28)
+    def body(self, maps: Tensor) -> Tensor:
+        """The last layer but one: (N, 1, image, image) -> (N, units[-1]). Sizes: lenet5_dense's."""
+        maps = self._squash_maps(self.conv1(maps))  # (N, 1, 32, 32) -> (N, 6, 28, 28)
         maps = self._squash_maps(self.conv2(self.pool1(maps)))  # -> (N, 16, 10, 10)
         units: Tensor = self.pool2(maps).flatten(1)  # -> (N, 400)
         units = self.fcs(units)  # -> (N, 120) -> (N, 84)
@@ -201,21 +204,6 @@ class DenseLeNet(nn.Module):
     def _squash_maps(self, maps: Tensor) -> Tensor:
         squashed: Tensor = self.squashing(maps) if self.squash_maps else maps
         return squashed
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.output(self.features(images))
-        return logits
-
-
-def lenet5_dense(classes: int = 10, *, image: int = 32) -> DenseLeNet:
-    """6 and 16 maps, 120 and 84 units, average pools and tanh, on crops of 32 px."""
-    return DenseLeNet("lenet5_dense", (6, 16), [120, 84], nn.AvgPool2d, nn.Tanh, True, classes, image)
-
-
-def lenet_caffe(classes: int = 10, *, image: int = 28) -> DenseLeNet:
-    """20 and 50 maps without squashing, 500 units with ReLU, maximum pools, on crops of 28 px."""
-    return DenseLeNet("lenet_caffe", (20, 50), [500], nn.MaxPool2d, nn.ReLU, False, classes, image)
 
 
 def digit_bitmaps() -> list[list[float]]:
@@ -230,20 +218,9 @@ def random_codes(classes: int) -> list[list[float]]:
     return [draw.choices((-1.0, 1.0), k=CODE) for _ in range(classes)]
 
 
-def lenet5(classes: int = 10, *, image: int = 32, digit_codes: bool = False) -> LeNet5:
-    """LeNet-5 on crops of 32 px. digit_codes: the output's codes are bitmaps of the ten digits, in the order 0 to 9."""
-    if image != 32:
-        raise Misused(f"lenet5: image must be 32 px, got {image}; its 5x5 maps of S4 leave no choice")
-    if digit_codes and classes != 10:
-        raise Misused(
-            f"lenet5: digit_codes are ten, one for each digit, got classes={classes}; leave digit_codes false"
-        )
-    return LeNet5(digit_bitmaps() if digit_codes else random_codes(classes))
-
-
 CARDS: dict[str, Card] = {
     "lenet5": Card(
-        lenet5,
+        LeNet5,
         family="lenet",
         year=1998,
         source="LeCun, Bottou, Bengio, Haffner 1998, Proc. IEEE 86(11)",
@@ -257,7 +234,7 @@ CARDS: dict[str, Card] = {
         note="the 1998 net: grey images, trainable sub-sampling, incomplete C3, RBF output",
     ),
     "lenet5_dense": Card(
-        lenet5_dense,
+        partial(DenseLeNet, maps=(6, 16), units=[120, 84], pool=nn.AvgPool2d, squashing=nn.Tanh, squash_maps=True),
         family="lenet",
         year=1998,
         source="common modern variant of LeCun, Bottou, Bengio, Haffner 1998",
@@ -271,7 +248,7 @@ CARDS: dict[str, Card] = {
         note="dense C3, average pools, softmax output: what most libraries call LeNet-5",
     ),
     "lenet_caffe": Card(
-        lenet_caffe,
+        partial(DenseLeNet, maps=(20, 50), units=[500], pool=nn.MaxPool2d, squashing=nn.ReLU, squash_maps=False),
         family="lenet",
         year=2014,
         source="Jia et al. 2014, arXiv:1408.5093, Caffe's MNIST example",

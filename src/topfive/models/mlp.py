@@ -9,43 +9,32 @@ out saturated.
 import torch
 from torch import Tensor, nn
 
-from topfive.layers import FullPrecisionLinear, Normalize, check_images
+from topfive.layers import Classifier, FullPrecisionLinear
 from topfive.models.card import Card
 
 
-class Mlp(nn.Module):
+class Mlp(Classifier):
     """Pixels, `hidden` sigmoid units, classes. image: side of the crop in px."""
 
-    def __init__(self, classes: int, image: int, hidden: int) -> None:
-        super().__init__()
-        self.image = image
-        self.normalize = Normalize()
+    head = "classifier"
+
+    def __init__(self, name: str, classes: int, image: int, *, hidden: int = 500) -> None:
+        super().__init__(name, image)
         self.hidden = nn.Linear(3 * image * image, hidden)
         self.classifier = FullPrecisionLinear(hidden, classes)
         for layer in (self.hidden, self.classifier):
             nn.init.uniform_(layer.weight, -(layer.in_features**-0.5), layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The hidden units: (N, 3, image, image) -> (N, hidden) in (0, 1). Raises BadShape."""
-        check_images("mlp", images, self.image)
-        pixels = self.normalize(images).flatten(1)  # (N, 3, image, image) -> (N, 3 * image * image)
+    def body(self, maps: Tensor) -> Tensor:
+        """The hidden units: (N, 3, image, image) -> (N, hidden) in (0, 1)."""
+        pixels = maps.flatten(1)  # -> (N, 3 * image * image)
         return torch.sigmoid(self.hidden(pixels))  # -> (N, hidden)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.classifier(self.features(images))
-        return logits
-
-
-def mlp(classes: int = 10, *, image: int = 32, hidden: int = 500) -> Mlp:
-    """The two-layer network with `hidden` units on crops of `image` px."""
-    return Mlp(classes, image, hidden)
 
 
 CARDS: dict[str, Card] = {
     "mlp": Card(
-        mlp,
+        Mlp,
         family="mlp",
         year=1986,
         source="Rumelhart, Hinton, Williams 1986, Nature 323, 533-536",

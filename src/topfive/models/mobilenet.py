@@ -12,7 +12,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import FullPrecisionLinear, Normalize, check_images, init_he
+from topfive.layers import Classifier, FullPrecisionLinear, init_he
 from topfive.models.card import Card
 
 # Table 1 after the first convolution: maps, stride.
@@ -49,15 +49,14 @@ class Full(nn.Module):
         return relu(self.bn(self.conv(maps)))
 
 
-class MobileNet(nn.Module):
+class MobileNet(Classifier):
     """A 3x3 convolution, the rows of a table as blocks, global average pooling, one fully connected layer."""
 
     def __init__(
-        self, name: str, block: type[Separable | Full], rows: list[tuple[int, int]], width: float, classes: int
-    ) -> None:
-        super().__init__()
-        self.name = name
-        self.normalize = Normalize()
+        self, name: str, classes: int, image: int, *, block: type[Separable | Full], rows: list[tuple[int, int]],
+        width: float,
+    ) -> None:  # fmt: skip
+        super().__init__(name, at_least=32)
         maps_in = int(32 * width)
         self.conv1 = nn.Conv2d(3, maps_in, 3, 2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps_in)
@@ -71,33 +70,14 @@ class MobileNet(nn.Module):
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The mean of each map of the last block: (N, 3, H, W) -> (N, 1024 * width). Raises BadShape.
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map of the last block: (N, 3, H, W) -> (N, 1024 * width).
 
         Sizes at line ends are those of width 1 on 224-px crops.
         """
-        check_images(self.name, images, at_least=32)
-        maps: Tensor = relu(self.bn1(self.conv1(self.normalize(images))))  # (N, 3, 224, 224) -> (N, 32, 112, 112)
+        maps = relu(self.bn1(self.conv1(maps)))  # (N, 3, 224, 224) -> (N, 32, 112, 112)
         maps = self.blocks(maps)  # -> (N, 1024, 7, 7)
         return maps.mean((2, 3))  # -> (N, 1024)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc(self.features(images))
-        return logits
-
-
-def mobilenet(
-    name: str,
-    block: type[Separable | Full],
-    rows: list[tuple[int, int]],
-    width: float,
-    classes: int = 1000,
-    *,
-    image: int = 224,
-) -> MobileNet:
-    """A net of Tables 4 to 7. `image` changes nothing: global average pooling takes every size."""
-    return MobileNet(name, block, rows, width, classes)
 
 
 # Tables 6 and 7, and the release for the rest: width -> parameters, and by side multiply-adds and top-1 error in %.
@@ -115,12 +95,12 @@ TOP1 = {
 
 
 def card(
-    name: str, depth: int, params: int, macs: int, top1: float | None, note: str, *, width: float = 1.0,
+    depth: int, params: int, macs: int, top1: float | None, note: str, *, width: float = 1.0,
     side: int = 224, block: type[Separable | Full] = Separable, rows: list[tuple[int, int]] = TABLE_1,
 ) -> Card:  # fmt: skip
     """The card of a net of the paper."""
     return Card(
-        partial(mobilenet, name, block, rows, width),
+        partial(MobileNet, block=block, rows=rows, width=width),
         family="mobilenet",
         year=2017,
         source="Howard et al. 2017, arXiv:1704.04861, Table 1",
@@ -137,16 +117,16 @@ def card(
 
 CARDS: dict[str, Card] = {
     f"mobilenet_v1_{width}_{side}": card(
-        f"mobilenet_v1_{width}_{side}", 28, PARAMS[width], macs, TOP1.get((width, side)),
+        28, PARAMS[width], macs, TOP1.get((width, side)),
         f"depthwise separable convolutions, width {width:g}, {side}-px crops", width=width, side=side,
     )
     for width, by_side in MACS.items() for side, macs in by_side.items()
 }  # fmt: skip
 CARDS["mobilenet_v1_shallow"] = card(
-    "mobilenet_v1_shallow", 18, 2_887_976, 307_323_392, 34.7, "without the five layers of 14x14x512 (Table 5)",
+    18, 2_887_976, 307_323_392, 34.7, "without the five layers of 14x14x512 (Table 5)",
     rows=SHALLOW,
 )  # fmt: skip
 CARDS["mobilenet_conv"] = card(
-    "mobilenet_conv", 15, 29_294_088, 4_867_293_184, 28.3, "full 3x3 convolutions in place of separable ones (Table 4)",
+    15, 29_294_088, 4_867_293_184, 28.3, "full 3x3 convolutions in place of separable ones (Table 4)",
     block=Full,
 )  # fmt: skip

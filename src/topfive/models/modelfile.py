@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
-from topfive.errors import BadData, BadFile, Misused, TopfiveError
+from topfive.errors import BadData, BadFile, Misused, TopfiveError, UnknownName
 from topfive.files import HEADER, write_tensors
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO, build
@@ -147,20 +147,21 @@ def best_device() -> torch.device:
 
 
 def find(path: str | Path) -> Path:
-    """The model file that `path` means: itself, or the one in that run folder. BadFile when there is none."""
+    """The model file that `path` means: itself, or the one in that run folder. UnknownName when there is none."""
     path = Path(path)
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        raise BadFile(
-            f"{path}: expected a model file or a run folder with {FILE_NAME}, found none; train one with topfive train"
-        )
+        begun = (path / "checkpoint").is_dir()
+        todo = "finish its training with topfive train --resume" if begun else "train one with topfive train"
+        raise UnknownName(f"{path}: expected a model file or a run folder with {FILE_NAME}, found none; {todo}")
     return file
 
 
 def load(path: str | Path) -> Model:
     """The model in a model file or run folder, in eval mode on the CPU.
 
-    Raises BadFile when it is missing, cut short, has a broken header, or its tensors do not fit its entry.
+    Raises UnknownName when it is missing, BadFile when it is cut short, has a broken header, or its tensors do not fit
+    its entry.
     """
     file = find(path)
     try:

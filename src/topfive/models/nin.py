@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from topfive.layers import Normalize, check_images, full_precision, init_he
+from topfive.layers import Classifier, full_precision, init_he
 from topfive.models.card import Card
 
 
@@ -41,18 +41,19 @@ IMAGENET = [
 ]
 
 
-class Nin(nn.Module):
+class Nin(Classifier):
     """Rows of perceptrons that slide, pooled and dropped out between them, and the mean of the last maps.
 
     dropout: share of what each pooling gives that is set to 0 in training, in `dropout_after` of the rows.
     """
 
+    head = "classifier"
+
     def __init__(
-        self, name: str, rows: list[MlpConv], classes: int, dropout: float, dropout_after: set[int], at_least: int
-    ) -> None:
-        super().__init__()
-        self.name, self.at_least = name, at_least
-        self.normalize = Normalize()
+        self, name: str, classes: int, image: int, *, rows: list[MlpConv], dropout_after: set[int], at_least: int,
+        dropout: float = 0.5,
+    ) -> None:  # fmt: skip
+        super().__init__(name, at_least=at_least)
         layers: list[nn.Module] = []
         maps_in = 3
         for number, row in enumerate(rows):
@@ -71,61 +72,43 @@ class Nin(nn.Module):
         self.classifier = nn.Conv2d(rows[-1].maps[1], classes, 1)
         init_he(module for module in self.modules() if isinstance(module, nn.Conv2d))
 
-    def features(self, images: Tensor) -> Tensor:
-        """The mean of each map below the classes': (N, 3, H, W) -> (N, 192 or 1024). Raises BadShape."""
-        return self._last_maps(images).mean((2, 3))
-
-    def _last_maps(self, images: Tensor) -> Tensor:
-        check_images(self.name, images, at_least=self.at_least)
-        maps: Tensor = self.maps(self.normalize(images))  # (N, 3, 32, 32) -> (N, 192, 8, 8)
-        return maps
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map below the classes': (N, 3, H, W) -> (N, 192 or 1024)."""
+        means: Tensor = self.maps(maps).mean((2, 3))
+        return means
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        maps = self._last_maps(images)
+        maps = self.maps(self.prepare(images))  # (N, 3, 32, 32) -> (N, 192, 8, 8)
         with full_precision(maps.device):
             scores: Tensor = self.classifier(maps.float())  # -> (N, classes, 8, 8)
         return scores.mean((2, 3))  # -> (N, classes)
 
 
-def nin_cifar(name: str, classes: int = 10, *, image: int = 32, dropout: float = 0.5) -> Nin:
-    """Three rows. `image` changes nothing: global average pooling takes every size."""
-    return Nin(name, CIFAR, classes, dropout, {0, 1}, 16)
-
-
-def nin_imagenet(classes: int = 1000, *, image: int = 224, dropout: float = 0.5) -> Nin:
-    """Four rows. `image` changes nothing: global average pooling takes every size."""
-    return Nin("nin_imagenet", IMAGENET, classes, dropout, {2}, 64)
-
-
-def cifar_card(name: str, classes: int, params: int, macs: int, published: str) -> Card:
-    """The card of the net for CIFAR-10 or CIFAR-100."""
-    return Card(
-        partial(nin_cifar, name),
-        family="nin",
-        year=2013,
-        source="Lin, Chen, Yan 2013, arXiv:1312.4400",
-        image=32,
-        sides=(16, 96),
-        classes=classes,
-        params=params,
-        macs=macs,
-        depth=9,
-        trained_as="cifar10_cuda_convnet",
-        published=published,
-        note="three small perceptrons that slide over the maps; no fully connected layer",
-    )
+cifar_card = partial(
+    Card,
+    partial(Nin, rows=CIFAR, dropout_after={0, 1}, at_least=16),
+    family="nin",
+    year=2013,
+    source="Lin, Chen, Yan 2013, arXiv:1312.4400",
+    image=32,
+    sides=(16, 96),
+    depth=9,
+    trained_as="cifar10_cuda_convnet",
+    note="three small perceptrons that slide over the maps; no fully connected layer",
+)
 
 
 CARDS: dict[str, Card] = {
     "nin_cifar10": cifar_card(
-        "nin_cifar10", 10, 966_986, 222_486_528, "10.41 % top-1 error, CIFAR-10 test, one view, without augmentation"
+        classes=10, params=966_986, macs=222_486_528,
+        published="10.41 % top-1 error, CIFAR-10 test, one view, without augmentation",
     ),
     "nin_cifar100": cifar_card(
-        "nin_cifar100", 100, 984_356, 223_592_448, "35.68 % top-1 error, CIFAR-100 test, one view"
+        classes=100, params=984_356, macs=223_592_448, published="35.68 % top-1 error, CIFAR-100 test, one view"
     ),
     "nin_imagenet": Card(
-        nin_imagenet,
+        partial(Nin, rows=IMAGENET, dropout_after={2}, at_least=64),
         family="nin",
         year=2014,
         source="NIN-ImageNet, Caffe model zoo 2014, after arXiv:1312.4400",
@@ -137,4 +120,4 @@ CARDS: dict[str, Card] = {
         published="40.64 % top-1 error, ILSVRC-2012 val, 1 crop",
         note="four small perceptrons that slide over the maps; no fully connected layer",
     ),
-}
+}  # fmt: skip

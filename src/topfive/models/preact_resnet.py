@@ -11,8 +11,9 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import FullPrecisionLinear, Normalize, ZeroPadShortcut, check_images, init_residual
+from topfive.layers import Classifier, FullPrecisionLinear, ZeroPadShortcut, init_residual
 from topfive.models.card import Card
+from topfive.models.resnet import photo_card
 
 Kind = Literal["basic", "bottleneck"]
 BLOCKS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3], 200: [3, 24, 36, 3]}
@@ -23,9 +24,8 @@ class PreactUnit(nn.Module):
     """Normalized and rectified convolutions, two 3x3 or 1x1, 3x3 and 1x1, added to a shortcut.
 
     strided: the convolution that strides, 1 or 2; the authors' code takes the first in nets for CIFAR and the 3x3 of a
-    bottleneck in those for photos. activate: whether the input is still to be
-    normalized; the first unit after a stem that does so itself takes it as it is. Basic units pad their shortcuts with
-    zeros, bottlenecks project them.
+    bottleneck in those for photos. activate: whether the input is still to be normalized; the first unit after a stem
+    that does so itself takes it as it is. Basic units pad their shortcuts with zeros, bottlenecks project them.
     """
 
     def __init__(
@@ -71,44 +71,37 @@ def units(
     )
 
 
-class PreactResNet(nn.Module):
+class PreactResNet(Classifier):
     """A stem, stages of units, a last normalization, global average pooling, one fully connected layer."""
 
     def __init__(
-        self, name: str, stem: nn.Module, stages: list[nn.Module], maps: int, classes: int, *, at_least: int, grid: int
-    ) -> None:
-        super().__init__()
-        self.name, self.at_least, self.grid = name, at_least, grid
-        self.normalize = Normalize()
+        self, name: str, classes: int, stem: nn.Module, stages: list[nn.Module], maps: int, *,
+        at_least: int, multiple_of: int = 1,
+    ) -> None:  # fmt: skip
+        super().__init__(name, at_least=at_least, multiple_of=multiple_of)
         self.stem = stem
         self.stages = nn.Sequential(*stages)
         self.bn = nn.BatchNorm2d(maps)
         self.fc = FullPrecisionLinear(maps, classes)
         init_residual(self, self.fc)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The mean of each map of the last stage: (N, 3, H, W) -> (N, maps). Raises BadShape."""
-        check_images(self.name, images, at_least=self.at_least, multiple_of=self.grid)
-        maps: Tensor = self.stages(self.stem(self.normalize(images)))  # (N, 3, H, W) -> (N, maps, H/grid, W/grid)
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map of the last stage: (N, 3, H, W) -> (N, maps)."""
+        maps = self.stages(self.stem(maps))  # (N, 3, H, W) -> (N, maps, H/4, W/4) for CIFAR, H/32 for photos
         return relu(self.bn(maps)).mean((2, 3))  # -> (N, maps)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc(self.features(images))
-        return logits
 
-
-def cifar(name: str, kind: Kind, n: int, classes: int = 10, *, image: int = 32) -> PreactResNet:
+def cifar(name: str, classes: int, image: int, *, kind: Kind, n: int) -> PreactResNet:
     """6n + 2 or 9n + 2 layers. `image` changes nothing: global average pooling takes every size."""
     stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
     wider, maps_in, stages = 4 if kind == "bottleneck" else 1, 16, list[nn.Module]()
     for maps, stride in CIFAR_STAGES:
         stages.append(units(kind, maps_in, wider * maps, stride, n, strided=1))
         maps_in = wider * maps
-    return PreactResNet(name, stem, stages, maps_in, classes, at_least=16, grid=4)
+    return PreactResNet(name, classes, stem, stages, maps_in, at_least=16, multiple_of=4)
 
 
-def large(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> PreactResNet:
+def large(name: str, classes: int, image: int, *, depth: int) -> PreactResNet:
     """A net for photos. `image` changes nothing: global average pooling takes every size."""
     stem = nn.Sequential(
         nn.Conv2d(3, 64, 7, 2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)
@@ -120,13 +113,13 @@ def large(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> Pr
         units("bottleneck", 512, 1024, 2, three, strided=2),
         units("bottleneck", 1024, 2048, 2, four, strided=2),
     ]
-    return PreactResNet(name, stem, stages, 2048, classes, at_least=32, grid=1)
+    return PreactResNet(name, classes, stem, stages, 2048, at_least=32)
 
 
-def cifar_card(name: str, kind: Kind, n: int, depth: int, params: int, macs: int, top1: str) -> Card:
+def cifar_card(kind: Kind, n: int, depth: int, params: int, macs: int, top1: str) -> Card:
     """The card of a net for CIFAR."""
     return Card(
-        partial(cifar, name, kind, n),
+        partial(cifar, kind=kind, n=n),
         family="resnet_preact",
         year=2016,
         source="He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 3",
@@ -142,16 +135,13 @@ def cifar_card(name: str, kind: Kind, n: int, depth: int, params: int, macs: int
     )
 
 
-def large_card(name: str, depth: int, params: int, macs: int, published: str | None = None) -> Card:
+def large_card(depth: int, params: int, macs: int, published: str | None = None) -> Card:
     """The card of a net for photos."""
-    return Card(
-        partial(large, name, depth),
+    return photo_card(
+        partial(large, depth=depth),
         family="resnet_preact",
         year=2016,
         source="He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 5",
-        sides=(128, 640),
-        smallest_photo=128,
-        small="resnet18_b_small",
         params=params,
         macs=macs,
         depth=depth,
@@ -162,19 +152,11 @@ def large_card(name: str, depth: int, params: int, macs: int, published: str | N
 
 
 CARDS: dict[str, Card] = {
-    "cifar_preact_resnet110": cifar_card("cifar_preact_resnet110", "basic", 18, 110, 1_727_962, 252_887_680, "6.37"),
-    "cifar_preact_resnet164": cifar_card(
-        "cifar_preact_resnet164", "bottleneck", 18, 164, 1_703_258, 244_500_992, "5.46"
-    ),
-    "cifar_preact_resnet1001": cifar_card(
-        "cifar_preact_resnet1001", "bottleneck", 111, 1001, 10_327_706, 1_487_849_984, "4.92"
-    ),
-    "preact_resnet50": large_card("preact_resnet50", 50, 25_549_352, 4_089_184_256),
-    "preact_resnet101": large_card("preact_resnet101", 101, 44_541_480, 7_801_405_440),
-    "preact_resnet152": large_card(
-        "preact_resnet152", 152, 60_185_128, 11_513_626_624, "5.5 % top-5 error (21.1 % top-1)"
-    ),
-    "preact_resnet200": large_card(
-        "preact_resnet200", 200, 64_666_152, 15_007_481_856, "5.3 % top-5 error (20.7 % top-1)"
-    ),
+    "cifar_preact_resnet110": cifar_card("basic", 18, 110, 1_727_962, 252_887_680, "6.37"),
+    "cifar_preact_resnet164": cifar_card("bottleneck", 18, 164, 1_703_258, 244_500_992, "5.46"),
+    "cifar_preact_resnet1001": cifar_card("bottleneck", 111, 1001, 10_327_706, 1_487_849_984, "4.92"),
+    "preact_resnet50": large_card(50, 25_549_352, 4_089_184_256),
+    "preact_resnet101": large_card(101, 44_541_480, 7_801_405_440),
+    "preact_resnet152": large_card(152, 60_185_128, 11_513_626_624, "5.5 % top-5 error (21.1 % top-1)"),
+    "preact_resnet200": large_card(200, 64_666_152, 15_007_481_856, "5.3 % top-5 error (20.7 % top-1)"),
 }

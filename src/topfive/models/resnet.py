@@ -13,7 +13,7 @@ about 32x32 (the paper's on 56x56).
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
@@ -21,10 +21,9 @@ from torch.nn.functional import relu
 from topfive.layers import (
     BasicBlock,
     Bottleneck,
+    Classifier,
     FullPrecisionLinear,
-    Normalize,
     Option,
-    check_images,
     init_residual,
 )
 from topfive.models.card import Card
@@ -38,54 +37,45 @@ BOTTLENECK_MAPS = [4 * maps for maps in MAPS]
 MakeBlock = Callable[[int, int, int], nn.Module]  # maps in, maps, stride -> block
 
 
-class ResNet(nn.Module):
+class Stem(NamedTuple):
+    """What stands before conv2_x: a convolution without bias, the pooling after it, and the maps it gives."""
+
+    conv1: nn.Module
+    pool1: nn.Module
+    maps: int
+
+
+class ResNet(Classifier):
     """conv1, four stages of blocks, global average pooling, one fully connected layer.
 
-    conv1: gives stem_maps maps, without bias. pool1: what stands between it and conv2_x. make_block: makes the blocks
-    of all stages. maps, blocks: of the four stages. name: of the entry, for messages.
+    make_block: makes the blocks of all stages. maps, blocks: of the four stages.
     """
 
     def __init__(
-        self,
-        name: str,
-        conv1: nn.Module,
-        pool1: nn.Module,
-        stem_maps: int,
-        make_block: MakeBlock,
-        maps: list[int],
-        blocks: list[int],
-        classes: int,
+        self, name: str, classes: int, stem: Stem, make_block: MakeBlock, maps: list[int], blocks: list[int]
     ) -> None:
-        super().__init__()
-        self.name = name
-        self.normalize = Normalize()
-        self.conv1 = conv1
-        self.bn1 = nn.BatchNorm2d(stem_maps)
-        self.pool1 = pool1
-        self.conv2_x = stage(make_block, stem_maps, maps[0], 1, blocks[0])
+        super().__init__(name, at_least=32)
+        self.conv1 = stem.conv1
+        self.bn1 = nn.BatchNorm2d(stem.maps)
+        self.pool1 = stem.pool1
+        self.conv2_x = stage(make_block, stem.maps, maps[0], 1, blocks[0])
         self.conv3_x = stage(make_block, maps[0], maps[1], 2, blocks[1])
         self.conv4_x = stage(make_block, maps[1], maps[2], 2, blocks[2])
         self.conv5_x = stage(make_block, maps[2], maps[3], 2, blocks[3])
         self.fc = FullPrecisionLinear(maps[3], classes)
         init_residual(self, self.fc)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The mean of each map of conv5_x: (N, 3, H, W) -> (N, maps[3]). Raises BadShape.
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map of conv5_x: (N, 3, H, W) -> (N, maps[3]).
 
         Sizes at line ends are those of resnet18_b on 224-px crops.
         """
-        check_images(self.name, images, at_least=32)
-        maps: Tensor = relu(self.bn1(self.conv1(self.normalize(images))))  # (N, 3, 224, 224) -> (N, 64, 112, 112)
+        maps = relu(self.bn1(self.conv1(maps)))  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         maps = self.conv2_x(self.pool1(maps))  # -> (N, 64, 56, 56)
         maps = self.conv3_x(maps)  # -> (N, 128, 28, 28)
         maps = self.conv4_x(maps)  # -> (N, 256, 14, 14)
         maps = self.conv5_x(maps)  # -> (N, 512, 7, 7)
         return maps.mean((2, 3))  # -> (N, 512)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc(self.features(images))
-        return logits
 
 
 def stage(make_block: MakeBlock, maps_in: int, maps: int, stride: int, blocks: int) -> nn.Sequential:
@@ -93,9 +83,9 @@ def stage(make_block: MakeBlock, maps_in: int, maps: int, stride: int, blocks: i
     return nn.Sequential(make_block(maps_in, maps, stride), *(make_block(maps, maps, 1) for _ in range(blocks - 1)))
 
 
-def large_stem() -> tuple[nn.Module, nn.Module, int]:
-    """conv1, the pooling after it, and its maps, by Table 1."""
-    return nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.MaxPool2d(3, 2, padding=1), 64
+def large_stem() -> Stem:
+    """The stem of Table 1."""
+    return Stem(nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False), nn.MaxPool2d(3, 2, padding=1), 64)
 
 
 def bottleneck(maps_in: int, maps: int, stride: int, *, option: Option, strided: Literal[1, 2]) -> Bottleneck:
@@ -103,26 +93,27 @@ def bottleneck(maps_in: int, maps: int, stride: int, *, option: Option, strided:
     return Bottleneck(maps_in, maps, stride, option, width=maps // 4, strided=strided)
 
 
-def large(
-    name: str, depth: int, option: Option, strided: Literal[1, 2], classes: int = 1000, *, image: int = 224
-) -> ResNet:
+def large(name: str, classes: int, image: int, *, depth: int, option: Option, strided: Literal[1, 2]) -> ResNet:
     """A net of Table 1. `image` changes nothing: global average pooling takes every size."""
     make: MakeBlock = partial(BasicBlock, option=option)
     if depth >= 50:
         make = partial(bottleneck, option=option, strided=strided)
-    return ResNet(name, *large_stem(), make, BOTTLENECK_MAPS if depth >= 50 else MAPS, BLOCKS[depth], classes)
+    return ResNet(name, classes, large_stem(), make, BOTTLENECK_MAPS if depth >= 50 else MAPS, BLOCKS[depth])
 
 
-def resnet18_b_small(classes: int = 10, *, image: int = 32) -> ResNet:
+def small(name: str, classes: int, image: int) -> ResNet:
     """The 18-layer net with half the maps, on crops of 32 to 96 px; `image` sets the stride of conv1."""
     conv1 = nn.Conv2d(3, SMALL_MAPS[0], 3, stride=max(1, round(image / 32)), padding=1, bias=False)
     make = partial(BasicBlock, option="B")
-    return ResNet("resnet18_b_small", conv1, nn.Identity(), SMALL_MAPS[0], make, SMALL_MAPS, BLOCKS[18], classes)
+    return ResNet(name, classes, Stem(conv1, nn.Identity(), SMALL_MAPS[0]), make, SMALL_MAPS, BLOCKS[18])
+
+
+photo_card = partial(Card, sides=(128, 640), smallest_photo=128, small="resnet18_b_small")
 
 
 def card(
-    name: str, depth: int, option: Option, params: int, macs: int, published: str | None = None,
-    strided: Literal[1, 2] = 1,
+    depth: int, option: Option, params: int, macs: int, published: str | None = None, *,
+    strided: Literal[1, 2] = 1, trained_as: str = "resnet18_b",
 ) -> Card:  # fmt: skip
     """The card of a net of Table 1."""
     ways = {
@@ -131,18 +122,15 @@ def card(
         "B": "projections where the shape changes",
         "C": "projections as all shortcuts",
     }
-    return Card(
-        partial(large, name, depth, option, strided),
+    return photo_card(
+        partial(large, depth=depth, option=option, strided=strided),
         family="resnet",
         year=2015 if strided == 1 else 2016,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Table 1",
-        sides=(128, 640),
-        smallest_photo=128,
-        small="resnet18_b_small",
         params=params,
         macs=macs,
         depth=depth,
-        trained_as="" if name == "resnet18_b" else "resnet18_b",
+        trained_as=trained_as,
         published=published,
         note=f"{depth} layers, {ways[option]}" + (", the 3x3 convolutions stride" if strided == 2 else ""),
     )
@@ -153,7 +141,7 @@ CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
     "resnet18_b_small": Card(
-        resnet18_b_small,
+        small,
         family="resnet",
         year=2015,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Table 1; half of its maps",
@@ -165,34 +153,28 @@ CARDS: dict[str, Card] = {
         depth=18,
         note="resnet18_b for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pooling",
     ),
-    "plain18": card("plain18", 18, "plain", 11_515_688, 1_794_805_760, f"27.94 % top-1 error, {VAL}"),
-    "plain34": card("plain34", 34, "plain", 21_623_848, 3_644_493_824, f"28.54 % top-1 error, {VAL}"),
-    "resnet18_a": card("resnet18_a", 18, "A", 11_515_688, 1_794_805_760, f"27.88 % top-1 error, {VAL}"),
-    "resnet18_b": card("resnet18_b", 18, "B", 11_689_512, 1_814_073_344),
-    "resnet18_c": card("resnet18_c", 18, "C", 12_043_816, 1_878_298_624),
-    "resnet34_a": card("resnet34_a", 34, "A", 21_623_848, 3_644_493_824, f"7.76 % top-5 error (25.03 % top-1), {VAL}"),
-    "resnet34_b": card("resnet34_b", 34, "B", 21_797_672, 3_663_761_408, f"7.46 % top-5 error (24.52 % top-1), {VAL}"),
-    "resnet34_c": card("resnet34_c", 34, "C", 22_716_840, 3_830_747_136, f"7.40 % top-5 error (24.19 % top-1), {VAL}"),
-    "resnet50_a": card("resnet50_a", 50, "A", 22_780_456, 3_498_311_680),
-    "resnet50_b": card("resnet50_b", 50, "B", 25_557_032, 3_857_973_248, f"6.71 % top-5 error (22.85 % top-1), {VAL}"),
-    "resnet50_c": card("resnet50_c", 50, "C", 40_128_552, 6_324_224_000),
-    "resnet101_a": card("resnet101_a", 101, "A", 41_772_584, 7_210_532_864),
-    "resnet101_b": card(
-        "resnet101_b", 101, "B", 44_549_160, 7_570_194_432, f"6.05 % top-5 error (21.75 % top-1), {VAL}"
-    ),
-    "resnet101_c": card("resnet101_c", 101, "C", 76_981_288, 13_530_300_416),
-    "resnet152_a": card("resnet152_a", 152, "A", 57_416_232, 10_922_754_048),
-    "resnet152_b": card(
-        "resnet152_b", 152, "B", 60_192_808, 11_282_415_616, f"5.71 % top-5 error (21.43 % top-1), {VAL}"
-    ),
-    "resnet152_c": card("resnet152_c", 152, "C", 107_335_720, 20_736_376_832),
-    "resnet50_v1_5": card(
-        "resnet50_v1_5", 50, "B", 25_557_032, 4_089_184_256, f"7.14 % top-5 error (23.87 % top-1), {CROP}", 2
-    ),
+    "plain18": card(18, "plain", 11_515_688, 1_794_805_760, f"27.94 % top-1 error, {VAL}"),
+    "plain34": card(34, "plain", 21_623_848, 3_644_493_824, f"28.54 % top-1 error, {VAL}"),
+    "resnet18_a": card(18, "A", 11_515_688, 1_794_805_760, f"27.88 % top-1 error, {VAL}"),
+    "resnet18_b": card(18, "B", 11_689_512, 1_814_073_344, trained_as=""),
+    "resnet18_c": card(18, "C", 12_043_816, 1_878_298_624),
+    "resnet34_a": card(34, "A", 21_623_848, 3_644_493_824, f"7.76 % top-5 error (25.03 % top-1), {VAL}"),
+    "resnet34_b": card(34, "B", 21_797_672, 3_663_761_408, f"7.46 % top-5 error (24.52 % top-1), {VAL}"),
+    "resnet34_c": card(34, "C", 22_716_840, 3_830_747_136, f"7.40 % top-5 error (24.19 % top-1), {VAL}"),
+    "resnet50_a": card(50, "A", 22_780_456, 3_498_311_680),
+    "resnet50_b": card(50, "B", 25_557_032, 3_857_973_248, f"6.71 % top-5 error (22.85 % top-1), {VAL}"),
+    "resnet50_c": card(50, "C", 40_128_552, 6_324_224_000),
+    "resnet101_a": card(101, "A", 41_772_584, 7_210_532_864),
+    "resnet101_b": card(101, "B", 44_549_160, 7_570_194_432, f"6.05 % top-5 error (21.75 % top-1), {VAL}"),
+    "resnet101_c": card(101, "C", 76_981_288, 13_530_300_416),
+    "resnet152_a": card(152, "A", 57_416_232, 10_922_754_048),
+    "resnet152_b": card(152, "B", 60_192_808, 11_282_415_616, f"5.71 % top-5 error (21.43 % top-1), {VAL}"),
+    "resnet152_c": card(152, "C", 107_335_720, 20_736_376_832),
+    "resnet50_v1_5": card(50, "B", 25_557_032, 4_089_184_256, f"7.14 % top-5 error (23.87 % top-1), {CROP}", strided=2),
     "resnet101_v1_5": card(
-        "resnet101_v1_5", 101, "B", 44_549_160, 7_801_405_440, f"6.45 % top-5 error (22.63 % top-1), {CROP}", 2
+        101, "B", 44_549_160, 7_801_405_440, f"6.45 % top-5 error (22.63 % top-1), {CROP}", strided=2
     ),
     "resnet152_v1_5": card(
-        "resnet152_v1_5", 152, "B", 60_192_808, 11_513_626_624, f"5.95 % top-5 error (21.69 % top-1), {CROP}", 2
+        152, "B", 60_192_808, 11_513_626_624, f"5.95 % top-5 error (21.69 % top-1), {CROP}", strided=2
     ),
 }

@@ -9,7 +9,7 @@ from functools import partial
 
 from topfive.layers import Bottleneck
 from topfive.models.card import Card
-from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem
+from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem, photo_card
 
 
 def block(maps_in: int, maps: int, stride: int, *, cardinality: int, width: int) -> Bottleneck:
@@ -18,24 +18,21 @@ def block(maps_in: int, maps: int, stride: int, *, cardinality: int, width: int)
     return Bottleneck(maps_in, maps, stride, "B", width=inner, strided=2, groups=cardinality)
 
 
-def resnext(name: str, depth: int, cardinality: int, width: int, classes: int = 1000, *, image: int = 224) -> ResNet:
+def resnext(name: str, classes: int, image: int, *, depth: int, cardinality: int, width: int) -> ResNet:
     """A net of Table 1. `image` changes nothing: global average pooling takes every size."""
     make = partial(block, cardinality=cardinality, width=width)
-    return ResNet(name, *large_stem(), make, BOTTLENECK_MAPS, BLOCKS[depth], classes)
+    return ResNet(name, classes, large_stem(), make, BOTTLENECK_MAPS, BLOCKS[depth])
 
 
 def card(
-    name: str, depth: int, cardinality: int, width: int, params: int, macs: int, published: str, hashtags: bool = False
+    depth: int, cardinality: int, width: int, params: int, macs: int, published: str, hashtags: bool = False
 ) -> Card:  # fmt: skip
     """The card of a net with `cardinality` groups of `width` maps."""
-    return Card(
-        partial(resnext, name, depth, cardinality, width),
+    return photo_card(
+        partial(resnext, depth=depth, cardinality=cardinality, width=width),
         family="weakly_supervised" if hashtags else "resnext",
         year=2018 if hashtags else 2016,
         source="Mahajan et al. 2018, arXiv:1805.00932" if hashtags else "Xie et al. 2016, arXiv:1611.05431, Table 1",
-        sides=(128, 640),
-        smallest_photo=128,
-        small="resnet18_b_small",
         params=params,
         macs=macs,
         depth=depth,
@@ -50,32 +47,32 @@ CROP = "ILSVRC-2012 val, 1 crop"
 
 CARDS: dict[str, Card] = {
     "resnext50_32x4d": card(
-        "resnext50_32x4d", 50, 32, 4, 25_028_904, 4_230_479_872, f"22.2 % top-1 error, {CROP}"
+        50, 32, 4, 25_028_904, 4_230_479_872, f"22.2 % top-1 error, {CROP}"
     ),
     "resnext101_32x4d": card(
-        "resnext101_32x4d", 101, 32, 4, 44_177_704, 7_969_996_800, f"5.6 % top-5 error (21.2 % top-1), {CROP}"
+        101, 32, 4, 44_177_704, 7_969_996_800, f"5.6 % top-5 error (21.2 % top-1), {CROP}"
     ),
     "resnext101_64x4d": card(
-        "resnext101_64x4d", 101, 64, 4, 83_455_272, 15_460_270_080, f"5.3 % top-5 error (20.4 % top-1), {CROP}"
+        101, 64, 4, 83_455_272, 15_460_270_080, f"5.3 % top-5 error (20.4 % top-1), {CROP}"
     ),
     "resnext101_32x8d": card(
-        "resnext101_32x8d", 101, 32, 8, 88_791_336, 16_414_015_488,
+        101, 32, 8, 88_791_336, 16_414_015_488,
         f"5.47 % top-5 error (20.69 % top-1), {CROP}, weights of torchvision",
     ),
     "resnext101_32x8d_wsl": card(
-        "resnext101_32x8d_wsl", 101, 32, 8, 88_791_336, 16_414_015_488,
+        101, 32, 8, 88_791_336, 16_414_015_488,
         f"3.6 % top-5 error (17.8 % top-1), {CROP}", True,
     ),
     "resnext101_32x16d_wsl": card(
-        "resnext101_32x16d_wsl", 101, 32, 16, 194_026_792, 36_163_289_088,
+        101, 32, 16, 194_026_792, 36_163_289_088,
         f"2.8 % top-5 error (15.8 % top-1), {CROP}", True,
     ),
     "resnext101_32x32d_wsl": card(
-        "resnext101_32x32d_wsl", 101, 32, 32, 468_530_472, 87_106_781_184,
+        101, 32, 32, 468_530_472, 87_106_781_184,
         f"2.5 % top-5 error (14.9 % top-1), {CROP}", True,
     ),
     "resnext101_32x48d_wsl": card(
-        "resnext101_32x48d_wsl", 101, 32, 48, 828_411_176, 153_310_199_808,
+        101, 32, 48, 828_411_176, 153_310_199_808,
         f"2.4 % top-5 error (14.6 % top-1), {CROP}", True,
     ),
 }  # fmt: skip

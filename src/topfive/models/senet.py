@@ -5,6 +5,7 @@ net of the 2017 challenge, changes more (appendix of the paper): the first 1x1 o
 first 7x7 is three 3x3, projections that stride are 3x3, and dropout comes before the last layer.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn.functional import relu
 
 from topfive.layers import Bottleneck, SqueezeExcite
 from topfive.models.card import Card
-from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem
+from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, MakeBlock, ResNet, Stem, large_stem, photo_card
 
 BLOCKS_154 = [3, 8, 36, 3]
 
@@ -58,49 +59,35 @@ class Bottleneck154(nn.Module):
 class SENet154(ResNet):
     """A ResNet of 154 layers with three 3x3 convolutions at its start and dropout before its last layer."""
 
-    def __init__(self, name: str, classes: int, dropout: float) -> None:
-        stem = nn.Sequential(
+    def __init__(self, name: str, classes: int, image: int, *, dropout: float = 0.2) -> None:
+        conv1 = nn.Sequential(
             nn.Conv2d(3, 64, 3, 2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 128, 3, padding=1, bias=False),
         )  # fmt: skip
-        pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
-        super().__init__(name, stem, pool1, 128, Bottleneck154, BOTTLENECK_MAPS, BLOCKS_154, classes)
+        stem = Stem(conv1, nn.MaxPool2d(3, 2, ceil_mode=True), 128)
+        super().__init__(name, classes, stem, Bottleneck154, BOTTLENECK_MAPS, BLOCKS_154)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc(self.dropout(self.features(images)))
-        return logits
+    def body(self, maps: Tensor) -> Tensor:
+        """The mean of each map of conv5_x: (N, 3, H, W) -> (N, 2048)."""
+        means: Tensor = self.dropout(super().body(maps))
+        return means
 
 
-def se_resnet(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> ResNet:
-    """A gated ResNet. `image` changes nothing: global average pooling takes every size."""
-    return ResNet(name, *large_stem(), gated, BOTTLENECK_MAPS, BLOCKS[depth], classes)
+def gated_net(name: str, classes: int, image: int, *, depth: int, block: MakeBlock) -> ResNet:
+    """A ResNet or ResNeXt with gates. `image` changes nothing: global average pooling takes every size."""
+    return ResNet(name, classes, large_stem(), block, BOTTLENECK_MAPS, BLOCKS[depth])
 
 
-def se_resnext(name: str, depth: int, classes: int = 1000, *, image: int = 224) -> ResNet:
-    """A gated ResNeXt 32x4d. `image` changes nothing: global average pooling takes every size."""
-    return ResNet(name, *large_stem(), gated_groups, BOTTLENECK_MAPS, BLOCKS[depth], classes)
-
-
-def senet154(classes: int = 1000, *, image: int = 224, dropout: float = 0.2) -> SENet154:
-    """The net of the 2017 challenge. `image` changes nothing: global average pooling takes every size."""
-    return SENet154("senet154", classes, dropout)
-
-
-def card(name: str, depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
-    """The card of a gated net."""
+def card(builder: Callable[..., ResNet], depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
+    """The card of a net with gates. errors: top-1 and top-5, %."""
     top1, top5 = errors
-    builder = senet154 if depth == 154 else partial(se_resnext if "next" in name else se_resnet, name, depth)
-    return Card(
+    return photo_card(
         builder,
         family="senet",
         year=2017,
         source="Hu, Shen, Sun 2017, arXiv:1709.01507",
-        sides=(128, 640),
-        smallest_photo=128,
-        small="resnet18_b_small",
         params=params,
         macs=macs,
         depth=depth,
@@ -110,10 +97,16 @@ def card(name: str, depth: int, params: int, macs: int, errors: tuple[str, str])
 
 
 CARDS: dict[str, Card] = {
-    "se_resnet50": card("se_resnet50", 50, 28_088_024, 3_860_488_192, ("23.29", "6.62")),
-    "se_resnet101": card("se_resnet101", 101, 49_326_872, 7_574_937_600, ("22.38", "6.07")),
-    "se_resnet152": card("se_resnet152", 152, 66_821_848, 11_288_993_792, ("21.57", "5.73")),
-    "se_resnext50_32x4d": card("se_resnext50_32x4d", 50, 27_559_896, 4_232_994_816, ("21.10", "5.49")),
-    "se_resnext101_32x4d": card("se_resnext101_32x4d", 101, 48_955_416, 7_974_739_968, ("20.70", "5.01")),
-    "senet154": card("senet154", 154, 115_088_984, 20_688_363_520, ("18.68", "4.47")),
+    "se_resnet50": card(partial(gated_net, depth=50, block=gated), 50, 28_088_024, 3_860_488_192, ("23.29", "6.62")),
+    "se_resnet101": card(partial(gated_net, depth=101, block=gated), 101, 49_326_872, 7_574_937_600, ("22.38", "6.07")),
+    "se_resnet152": card(
+        partial(gated_net, depth=152, block=gated), 152, 66_821_848, 11_288_993_792, ("21.57", "5.73")
+    ),
+    "se_resnext50_32x4d": card(
+        partial(gated_net, depth=50, block=gated_groups), 50, 27_559_896, 4_232_994_816, ("21.10", "5.49")
+    ),
+    "se_resnext101_32x4d": card(
+        partial(gated_net, depth=101, block=gated_groups), 101, 48_955_416, 7_974_739_968, ("20.70", "5.01")
+    ),
+    "senet154": card(SENet154, 154, 115_088_984, 20_688_363_520, ("18.68", "4.47")),
 }

@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import FullPrecisionLinear, LocalResponseNorm, Normalize, check_images, init_he
+from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
 from topfive.models.card import Card
 
 # Table 1, a column a row: the maps of the convolutions of the five stages, all 3x3 but those marked 1x1.
@@ -30,21 +30,21 @@ UNITS = 4096  # of fc6 and fc7
 Norm = Literal["none", "lrn", "bn"]
 
 
-class Vgg(nn.Module):
+class Vgg(Classifier):
     """Five stages of convolutions, each with a 2x2 pooling after it, and three fully connected layers.
 
-    norm: "bn" after every convolution, "lrn" after the first alone (configuration A-LRN), or "none". dropout: share of
-    the outputs of fc6 and fc7 set to 0 in training.
+    column: of Table 1. norm: "bn" after every convolution, "lrn" after the first alone (configuration A-LRN), or
+    "none". dropout: share of the outputs of fc6 and fc7 set to 0 in training.
     """
 
-    def __init__(self, name: str, stages: list[Row], norm: Norm, classes: int, image: int, dropout: float) -> None:
-        super().__init__()
-        self.name, self.image = name, image
-        self.normalize = Normalize()
+    head = "fc8"
+
+    def __init__(self, name: str, classes: int, image: int, *, column: str, norm: Norm, dropout: float = 0.5) -> None:
+        super().__init__(name, image)
         maps_in = [3, 64, 128, 256, 512]
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
             nn.Sequential(*stage(number, maps, row, norm))
-            for number, (maps, row) in enumerate(zip(maps_in, stages, strict=True), start=1)
+            for number, (maps, row) in enumerate(zip(maps_in, TABLE_1[column], strict=True), start=1)
         )
         self.fc6 = nn.Linear(512 * (image // 32) ** 2, UNITS)
         self.fc7 = nn.Linear(UNITS, UNITS)
@@ -52,21 +52,16 @@ class Vgg(nn.Module):
         self.dropout = nn.Dropout(dropout)
         init_he(module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
-    def features(self, images: Tensor) -> Tensor:
-        """fc7: (N, 3, image, image) -> (N, 4096). Raises BadShape. Sizes at line ends are those of 224-px crops."""
-        check_images(self.name, images, self.image)
-        maps: Tensor = self.conv1(self.normalize(images))  # (N, 3, 224, 224) -> (N, 64, 112, 112)
+    def body(self, maps: Tensor) -> Tensor:
+        """fc7: (N, 3, image, image) -> (N, 4096). Sizes at line ends are those of 224-px crops."""
+        maps = self.conv1(maps)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         maps = self.conv2(maps)  # -> (N, 128, 56, 56)
         maps = self.conv3(maps)  # -> (N, 256, 28, 28)
         maps = self.conv4(maps)  # -> (N, 512, 14, 14)
         maps = self.conv5(maps)  # -> (N, 512, 7, 7)
-        units = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        return relu(self.fc7(units))  # -> (N, 4096)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc8(self.dropout(self.features(images)))
-        return logits
+        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
+        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
+        return units
 
 
 def stage(number: int, maps_in: int, row: Row, norm: Norm) -> Iterator[nn.Module]:
@@ -83,16 +78,11 @@ def stage(number: int, maps_in: int, row: Row, norm: Norm) -> Iterator[nn.Module
     yield nn.MaxPool2d(2)
 
 
-def vgg(name: str, column: str, norm: Norm, classes: int = 1000, *, image: int = 224, dropout: float = 0.5) -> Vgg:
-    """A column of Table 1 on crops of `image` px, a multiple of 32."""
-    return Vgg(name, TABLE_1[column], norm, classes, image, dropout)
-
-
-def card(name: str, column: str, depth: int, params: int, macs: int, published: str, norm: Norm = "none") -> Card:
+def card(column: str, depth: int, params: int, macs: int, published: str, norm: Norm = "none") -> Card:
     """The card of a column of Table 1."""
     extra = {"none": "", "lrn": " with one LRN after the first convolution", "bn": " with batch normalization"}[norm]
     return Card(
-        partial(vgg, name, column, norm),
+        partial(Vgg, column=column, norm=norm),
         family="vgg",
         year=2016 if norm == "bn" else 2014,
         source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1"
@@ -112,24 +102,14 @@ JITTER = "ILSVRC-2012 val, dense, S in 256..512, Q = 384"
 CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
-    "vgg11": card("vgg11", "A", 11, 132_863_336, 7_609_090_048, f"10.4 % top-5 error (29.6 % top-1), {ONE_SCALE}"),
-    "vgg11_lrn": card(
-        "vgg11_lrn", "A", 11, 132_863_336, 7_609_090_048, f"10.5 % top-5 error (29.7 % top-1), {ONE_SCALE}", "lrn"
-    ),
-    "vgg13": card("vgg13", "B", 13, 133_047_848, 11_308_466_176, f"9.9 % top-5 error (28.7 % top-1), {ONE_SCALE}"),
-    "vgg16_c": card("vgg16_c", "C", 16, 133_638_952, 11_770_888_192, f"8.8 % top-5 error (27.3 % top-1), {JITTER}"),
-    "vgg16": card("vgg16", "D", 16, 138_357_544, 15_470_264_320, f"8.1 % top-5 error (25.6 % top-1), {JITTER}"),
-    "vgg19": card("vgg19", "E", 19, 143_667_240, 19_632_062_464, f"8.0 % top-5 error (25.5 % top-1), {JITTER}"),
-    "vgg11_bn": card(
-        "vgg11_bn", "A", 11, 132_868_840, 7_609_090_048, f"10.19 % top-5 error (29.63 % top-1), {CROP}", "bn"
-    ),
-    "vgg13_bn": card(
-        "vgg13_bn", "B", 13, 133_053_736, 11_308_466_176, f"9.63 % top-5 error (28.41 % top-1), {CROP}", "bn"
-    ),
-    "vgg16_bn": card(
-        "vgg16_bn", "D", 16, 138_365_992, 15_470_264_320, f"8.48 % top-5 error (26.64 % top-1), {CROP}", "bn"
-    ),
-    "vgg19_bn": card(
-        "vgg19_bn", "E", 19, 143_678_248, 19_632_062_464, f"8.16 % top-5 error (25.78 % top-1), {CROP}", "bn"
-    ),
+    "vgg11": card("A", 11, 132_863_336, 7_609_090_048, f"10.4 % top-5 error (29.6 % top-1), {ONE_SCALE}"),
+    "vgg11_lrn": card("A", 11, 132_863_336, 7_609_090_048, f"10.5 % top-5 error (29.7 % top-1), {ONE_SCALE}", "lrn"),
+    "vgg13": card("B", 13, 133_047_848, 11_308_466_176, f"9.9 % top-5 error (28.7 % top-1), {ONE_SCALE}"),
+    "vgg16_c": card("C", 16, 133_638_952, 11_770_888_192, f"8.8 % top-5 error (27.3 % top-1), {JITTER}"),
+    "vgg16": card("D", 16, 138_357_544, 15_470_264_320, f"8.1 % top-5 error (25.6 % top-1), {JITTER}"),
+    "vgg19": card("E", 19, 143_667_240, 19_632_062_464, f"8.0 % top-5 error (25.5 % top-1), {JITTER}"),
+    "vgg11_bn": card("A", 11, 132_868_840, 7_609_090_048, f"10.19 % top-5 error (29.63 % top-1), {CROP}", "bn"),
+    "vgg13_bn": card("B", 13, 133_053_736, 11_308_466_176, f"9.63 % top-5 error (28.41 % top-1), {CROP}", "bn"),
+    "vgg16_bn": card("D", 16, 138_365_992, 15_470_264_320, f"8.48 % top-5 error (26.64 % top-1), {CROP}", "bn"),
+    "vgg19_bn": card("E", 19, 143_678_248, 19_632_062_464, f"8.16 % top-5 error (25.78 % top-1), {CROP}", "bn"),
 }

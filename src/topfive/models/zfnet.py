@@ -10,7 +10,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import FullPrecisionLinear, LocalResponseNorm, Normalize, check_images
+from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm
 from topfive.models.card import Card
 
 A = (96, 256, 384, 384, 256)  # maps of conv1 to conv5
@@ -19,13 +19,15 @@ SIDE = 224  # px: what the fully connected layers are made for
 UNITS = 4096  # of fc6 and fc7
 
 
-class ZfNet(nn.Module):
+class ZfNet(Classifier):
     """Five convolutions, three fully connected layers, overlapping pools in ceil mode."""
 
-    def __init__(self, name: str, maps: tuple[int, int, int, int, int], classes: int, dropout: float) -> None:
-        super().__init__()
-        self.name = name
-        self.normalize = Normalize()
+    head = "fc8"
+
+    def __init__(
+        self, name: str, classes: int, image: int, *, maps: tuple[int, int, int, int, int], dropout: float = 0.5
+    ) -> None:
+        super().__init__(name, image)
         self.conv1 = nn.Conv2d(3, maps[0], 7, 2, padding=1)
         self.conv2 = nn.Conv2d(maps[0], maps[1], 5, 2)
         self.conv3 = nn.Conv2d(maps[1], maps[2], 3, padding=1)
@@ -43,39 +45,22 @@ class ZfNet(nn.Module):
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
 
-    def features(self, images: Tensor) -> Tensor:
-        """fc7: (N, 3, 224, 224) -> (N, 4096). Raises BadShape. Sizes at line ends are those of (a)."""
-        check_images(self.name, images, SIDE)
-        maps: Tensor = self.norm1(self.pool1(relu(self.conv1(self.normalize(images)))))  # -> (N, 96, 55, 55)
+    def body(self, maps: Tensor) -> Tensor:
+        """fc7: (N, 3, 224, 224) -> (N, 4096). Sizes at line ends are those of (a)."""
+        maps = self.norm1(self.pool1(relu(self.conv1(maps))))  # (N, 3, 224, 224) -> (N, 96, 55, 55)
         maps = self.norm2(self.pool2(relu(self.conv2(maps))))  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        units = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        return relu(self.fc7(units))  # -> (N, 4096)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes), float32, of images (N, 3, 224, 224) in [0, 1]. Raises BadShape."""
-        logits: Tensor = self.fc8(self.dropout(self.features(images)))
-        return logits
+        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
+        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
+        return units
 
 
-def zf(
-    name: str,
-    maps: tuple[int, int, int, int, int],
-    classes: int = 1000,
-    *,
-    image: int = SIDE,
-    dropout: float = 0.5,
-) -> ZfNet:
-    """(a) or (b) on crops of 224 px."""
-    return ZfNet(name, maps, classes, dropout)
-
-
-def card(name: str, maps: tuple[int, int, int, int, int], params: int, macs: int, published: str, note: str) -> Card:
+def card(maps: tuple[int, int, int, int, int], params: int, macs: int, published: str, note: str) -> Card:
     """The card of (a) or (b)."""
     return Card(
-        partial(zf, name, maps),
+        partial(ZfNet, maps=maps),
         family="zfnet",
         year=2013,
         source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3 and Table 2",
@@ -92,11 +77,11 @@ def card(name: str, maps: tuple[int, int, int, int, int], params: int, macs: int
 
 CARDS: dict[str, Card] = {
     "zfnet": card(
-        "zfnet", A, 62_357_608, 1_168_032_896, "16.5 % top-5 error (38.4 % top-1)",
+        A, 62_357_608, 1_168_032_896, "16.5 % top-5 error (38.4 % top-1)",
         "alexnet with 7x7 windows and stride 2 in conv1",
     ),
     "zfnet_b": card(
-        "zfnet_b", B, 107_627_624, 2_476_704_896, "16.0 % top-5 error (37.5 % top-1)",
+        B, 107_627_624, 2_476_704_896, "16.0 % top-5 error (37.5 % top-1)",
         "zfnet with 512, 1024 and 512 maps in conv3 to conv5",
     ),
 }  # fmt: skip

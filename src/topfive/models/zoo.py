@@ -3,10 +3,8 @@
 import inspect
 from typing import Any
 
-from torch import nn
-
 from topfive.errors import Misused, look_up, nearest
-from topfive.layers import Normalize
+from topfive.layers import Classifier
 from topfive.models import (
     alexnet,
     cifar_resnet,
@@ -37,7 +35,7 @@ ZOO: dict[str, Card] = dict(
 """Every entry, oldest idea first."""
 
 
-def build(name: str, classes: int | None = None, **arguments: Any) -> nn.Module:
+def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier:
     """The classifier `name` with fresh weights, drawn from torch's global generator.
 
     classes: how many, at least 2; the paper's if None. arguments: the builder's own, `image` (side of the crop, px)
@@ -53,12 +51,20 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> nn.Module:
         raise Misused(
             f"{name}: classes must be at least 2, got {classes}; an image set needs two classes to tell apart"
         )
-    known = [argument for argument in inspect.signature(card.builder).parameters if argument != "classes"]
+    known = options(card)
     for argument in arguments:
         if argument not in known:
             raise Misused(f"{name} has no argument {argument!r}{nearest(argument, known)}; known: {', '.join(known)}")
-    check_side(name, card, arguments.get("image", card.image))
-    return card.builder(classes, **arguments)
+    image = arguments.pop("image", card.image)
+    check_side(name, card, image)
+    return card.builder(name, classes, image, **arguments)
+
+
+def options(card: Card) -> list[str]:
+    """The arguments of `build` for an entry: `image`, and those of its builder that its paper's table leaves open."""
+    fixed = getattr(card.builder, "keywords", {})  # of a partial
+    parameters = inspect.signature(card.builder).parameters.values()
+    return ["image", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in fixed)]
 
 
 def check_side(name: str, card: Card, image: int) -> None:
@@ -69,10 +75,3 @@ def check_side(name: str, card: Card, image: int) -> None:
     meant = f"{low} px" if low == high else f"{low} to {high} px"
     instead = f"use {card.small}" if card.small and image < low else f"resize the crops to {meant}"
     raise Misused(f"{name}: image must be {meant}, got {image}; {instead}")
-
-
-def normalize_of(classifier: nn.Module) -> Normalize:
-    """The values half of a classifier's preprocessing, its first submodule."""
-    normalize = classifier.normalize
-    assert isinstance(normalize, Normalize)
-    return normalize

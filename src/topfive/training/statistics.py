@@ -2,22 +2,22 @@
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Split, subset
 from topfive.data.loader import central_crops
 from topfive.errors import BadData
-from topfive.models.zoo import normalize_of
+from topfive.models import Classifier
 from topfive.recipes.recipe import Recipe
 
 IMAGES = 10_000  # that means and deviations are computed on, at most
 
 
-def set_values(classifier: nn.Module, recipe: Recipe, split: Split, geometry: Geometry, workers: int | None) -> None:
+def set_values(classifier: Classifier, recipe: Recipe, split: Split, geometry: Geometry, workers: int | None) -> None:
     """Compute what the recipe says on up to IMAGES training images and put it into `classifier.normalize`."""
-    values, normalize = recipe.values, normalize_of(classifier)
+    values, normalize = recipe.values, classifier.normalize
     channels = normalize.channels
     mean, std = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
     if values.subtract != "none" or values.unit == "std":
