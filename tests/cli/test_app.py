@@ -419,7 +419,7 @@ BAD: list[tuple[Case, int, str]] = [
     (setting_without_a_value, 2, "--set epochs: expected KEY=VALUE"),
     (unknown_name_to_show, 2, "there is no entry or recipe named 'alexnett' (did you mean alexnet?)"),
     (a_run_in_the_way, 2, "already holds a run; go on with it by --resume"),
-    (no_model_in_the_folder, 1, "expected a model file or a run folder with model.safetensors, found none"),
+    (no_model_in_the_folder, 2, "expected a model file or a run folder with model.safetensors, found none"),
     (other_classes, 1, "the model does not know 'cat'"),
     (unknown_split, 2, "there is no split of"),
 ]

@@ -148,6 +148,12 @@ def test_the_text_says_what_was_counted() -> None:
     assert judge(ten).to_text().splitlines()[1:] == judge(scores).to_text().splitlines()[1:]
 
 
+def test_where_nothing_is_wrong_no_class_is_the_worst() -> None:
+    scores = made_up(10, images=100)
+    scores.scores[:] = torch.nn.functional.one_hot(scores.labels, 10).float()[:, None]
+    assert "worst" not in judge(scores).to_text()
+
+
 @pytest.mark.parametrize("classes", [2, 5, 9])
 def test_the_document_is_json_and_gives_the_report_back(tmp_path: Path, classes: int) -> None:
     report = judge(made_up(classes, broken=3))

@@ -217,7 +217,7 @@ def test_the_plan_is_announced(few: ImageSet, forecasts: dict[str, float]) -> No
         ),
         (["lenet"], UnknownName, r"there is no entry named 'lenet' \(did you mean lenet5\?\)"),
         (["runs/nothing"], UnknownName, "there is no entry named 'runs/nothing'"),
-        (["gone.safetensors"], BadFile, "gone.safetensors: expected a model file or a run folder .*found none"),
+        (["gone.safetensors"], UnknownName, "gone.safetensors: expected a model file or a run folder .*found none"),
         (["alexnet"], Misused, "use alexnet_small"),
     ],
 )

@@ -85,6 +85,12 @@ def test_the_answer_names_what_the_leader_beats_and_what_it_does_not() -> None:
     assert terminal.answer(three(False, False)) == lead + alike
 
 
+def test_a_leader_that_others_are_level_with_says_so() -> None:
+    board = three(False, False)
+    board["entries"][1]["top1_error"] = 0.10
+    assert " on the 100 val images, level with a, but these images cannot tell it apart" in terminal.answer(board)
+
+
 def test_the_answer_owns_up_to_external_data() -> None:
     board = three(True, True)
     board["entries"][2]["external_data"] = True

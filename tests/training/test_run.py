@@ -200,7 +200,9 @@ def test_a_folder_that_holds_a_run_is_refused(
 
 
 def test_another_recipe_is_refused(finished: Path, few_digits: ImageSet, quick: Callable[..., Recipe]) -> None:
-    with pytest.raises(Misused, match="run: holds a run with another recipe; resume it as it was begun"):
+    with pytest.raises(
+        Misused, match=r"run: holds a run with another recipe \(\S+ \S+, not \S+\); resume it as it was begun"
+    ):
         train("pixels_linear", few_digits, finished, recipe=quick("pixels_linear", epochs=2), resume=True)
 
 

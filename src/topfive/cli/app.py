@@ -155,6 +155,8 @@ def train(
         return
     folder = out or Path("runs") / f"{name}-on-{images.name}"
     run = fit(name, images, folder, recipe=fitted, resume=resume, workers=workers)
+    for image in run.broken:
+        logging.getLogger("topfive").warning("skipped in training: %s", image.reason)
     _show(
         {
             "entry": name,
@@ -309,10 +311,10 @@ def _answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, An
 
 
 def _pictures(path: Path, endings: Any) -> list[Path]:
-    from topfive.errors import BadFile
+    from topfive.errors import BadFile, UnknownName
 
     if not path.exists():
-        raise BadFile(f"{path}: no such file or folder; give images or folders of images")
+        raise UnknownName(f"{path}: no such file or folder; give images or folders of images")
     if not path.is_dir():
         return [path]
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())

@@ -42,9 +42,10 @@ class Report:
             lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
         worst = sorted(
             ((error, label["name"]) for error, label in zip(figures["per_class_error"], figures["classes"], strict=True)
-             if error is not None), reverse=True
+             if error), reverse=True
         )[:5]  # fmt: skip
-        lines.append("  worst classes: " + ", ".join(f"{name} {100 * error:.1f} %" for error, name in worst))
+        if worst:
+            lines.append("  worst classes: " + ", ".join(f"{name} {100 * error:.1f} %" for error, name in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
         return "\n".join(lines)
 

@@ -140,7 +140,9 @@ def answer(board: Board) -> str:
             tail = f"but these images cannot tell it apart from {_some(alike, others)}"
         else:
             tail = "but it was not compared with the others"
-        said = f"{name} leads with {error} {where}, {tail}."
+        level = [other["entry"] for other in others if other["top1_error"] == best["top1_error"]]
+        beside_it = f", level with {listed(level)}" if level else ""
+        said = f"{name} leads with {error} {where}{beside_it}, {tail}."
     if best["external_data"]:
         own = next((entry for entry in others if not entry["external_data"]), None)
         said += " It was trained with external data" + (

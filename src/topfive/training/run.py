@@ -4,6 +4,7 @@ import logging
 import math
 import platform
 import time
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from topfive.errors import Interrupted, Misused
 from topfive.files import read_json, write_json, write_text
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
-from topfive.recipes.recipe import Recipe, Sgd
+from topfive.recipes.recipe import Recipe, Sgd, compare, parse
 from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
 from topfive.training.loop import SgdLoop, measure_supply
@@ -113,8 +114,6 @@ def train(
         versions=versions(),
     )
     save(model, out / FILE_NAME)
-    for reason in progress.broken.values():
-        log.warning("skipped in training: %s", reason)
     write_json(out / RUN_FILE, {
         "entry": name, "seconds": progress.seconds, **lengths, "legs": progress.legs, "choice": progress.choice,
         "broken": progress.broken,
@@ -129,15 +128,15 @@ def _stages(
     """Go through the stages that are left: the fitted classifier, where the run stands then, and its length."""
     torch.manual_seed(recipe.seed)
     geometry, split, device = geometry_of(recipe), data.split("train"), best_device()
-    classifier = build(name, len(data.classes), **recipe.model)
+    fresh = build(name, len(data.classes), **recipe.model)
     weights = under("classifier", stored)
     if weights:
-        classifier.load_state_dict(weights)
+        fresh.load_state_dict(weights)
     else:
         started = time.perf_counter()
-        set_values(classifier, recipe, split, geometry, workers)
+        set_values(fresh, recipe, split, geometry, workers)
         progress.seconds += time.perf_counter() - started
-    classifier.to(device)
+    classifier: nn.Module = fresh.to(device)
     lengths = {"epochs": 0.0, "full_steps": 0.0}
     for index, stage in enumerate(recipe.stage[progress.stage :], progress.stage):
         if isinstance(stage, Sgd):
@@ -168,7 +167,7 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
-        what = "other images" if progress.data != data.manifest else "another recipe"
+        what = "other images" if progress.data != data.manifest else _other_recipe(progress.recipe, recipe)
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
     if found is None:
         checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
@@ -176,6 +175,12 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         log.warning("%s: goes on under other conditions than it began (%s); it will not be equal to the bit", out,
                     _difference(progress.conditions, versions()))  # fmt: skip
     return progress, stored
+
+
+def _other_recipe(begun: str, recipe: Recipe) -> str:
+    """In which keys the recipe that a run was begun with differs from this one."""
+    rows = compare(parse(tomllib.loads(begun), where="checkpoint"), recipe)
+    return "another recipe (" + ", ".join(f"{key} {before}, not {now}" for key, before, now in rows[:3]) + ")"
 
 
 def _finished(out: Path, recipe: Recipe, changes: list[str], model: Model | None = None) -> Run:
