@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "recipes": "errors",
     "models": "errors files data layers features",
     "evaluation": "errors files metrics data models",
-    "training": "errors files metrics data features models recipes evaluation",
+    "training": "errors files metrics layers data features models recipes evaluation",
     "explanation": "errors files metrics data features models evaluation",
     "transfer_learning": "errors files metrics data features models recipes training evaluation explanation",
     "leaderboard": "errors files metrics data models recipes training evaluation transfer_learning",

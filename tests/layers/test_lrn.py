@@ -60,3 +60,10 @@ def test_channels_last_stays_channels_last():
     ours = LocalResponseNorm()(maps.contiguous(memory_format=torch.channels_last))
     assert ours.is_contiguous(memory_format=torch.channels_last)
     assert torch.allclose(ours, LocalResponseNorm()(maps))
+
+
+def test_towers_do_not_see_each_other():
+    maps = torch.randn(2, 12, 3, 3, generator=torch.Generator().manual_seed(3)) * 100
+    apart = torch.cat([LocalResponseNorm()(half) for half in maps.chunk(2, 1)], 1)
+    assert torch.allclose(LocalResponseNorm(groups=2)(maps), apart)
+    assert not torch.allclose(LocalResponseNorm()(maps), apart)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from topfive.models import build
+from topfive.models import ZOO, build
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,14 @@ def residual(key):
         ("alexnet_owt", "alexnet", None), ("vgg11", "vgg11", None), ("vgg11_bn", "vgg11_bn", None),
         ("resnet18_b", "resnet18", residual), ("resnet34_b", "resnet34", residual),
         ("resnet50_v1_5", "resnet50", residual), ("resnext50_32x4d", "resnext50_32x4d", residual),
+        ("googlenet_torchvision", "googlenet", None), ("inception_v3", "inception_v3", None),
     ],
 )  # fmt: skip
 def test_their_weights_give_their_scores(theirs, name, peer, rename):
     """rename: our key -> theirs; without it both hold the same tensors in the same order."""
     torch.manual_seed(0)
-    ours, other = build(name, 10).eval(), getattr(theirs, peer)(weights=None, num_classes=10).eval()
+    quickly = {"init_weights": False} if name in ("googlenet_torchvision", "inception_v3") else {}
+    ours, other = build(name, 10).eval(), getattr(theirs, peer)(weights=None, num_classes=10, **quickly).eval()
     for part in other.modules():
         if isinstance(part, nn.BatchNorm2d):
             nn.init.normal_(part.running_mean, std=0.1)
@@ -50,6 +52,6 @@ def test_their_weights_give_their_scores(theirs, name, peer, rename):
     pairs = {key: rename(key) for key in keys} if rename else dict(zip(keys, weights, strict=True))
     assert set(pairs.values()) == set(weights)
     ours.load_state_dict({**ours.state_dict(), **{mine: weights[theirs] for mine, theirs in pairs.items()}})
-    images = torch.rand(2, 3, 224, 224)
+    images = torch.rand(2, 3, ZOO[name].image, ZOO[name].image)
     with torch.no_grad():
         assert torch.allclose(ours(images), other(images), rtol=1e-4, atol=1e-4)

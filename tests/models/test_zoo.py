@@ -9,14 +9,20 @@ from torch import nn
 from topfive.errors import BadShape, Misused, UnknownName
 from topfive.layers import Normalize
 from topfive.models import ZOO, build
+from topfive.training.loss import loss_of
 
 # One entry for each way of building one; the others differ from these in their tables alone, and are counted.
 LIGHT = [
     "pixels_linear", "mlp", "hog_svm", "lenet5", "cifar10_cuda_convnet", "alexnet_small",
     "cifar_resnet20", "cifar_plain20", "resnet18_b_small", "cifar_preact_resnet110",
-    "nin_cifar10", "lenet5_dense", "lenet_caffe", "mobilenet_v1_0.25_128",
+    "nin_cifar10", "lenet5_dense", "lenet_caffe", "mobilenet_v1_0.25_128", "mobilenet_v1_small", "zfnet_small",
+    "vgg16_small", "googlenet_small", "bn_inception_small", "inception_v3_small", "inception_resnet_v2_small",
+    "highway1_cifar10", "highway_fc10", "plain_fc10", "resnext50_32x4d_small", "se_resnet50_small", "facenet_nn2_small",
 ]  # fmt: skip
-DEEP = [*LIGHT, "alexnet", "resnet18_b", "resnet50_a", "preact_resnet50", "resnext50_32x4d", "se_resnet50"]
+DEEP = [
+    *LIGHT, "alexnet", "resnet18_b", "resnet50_a", "preact_resnet50", "resnext50_32x4d", "se_resnet50", "googlenet",
+    "bn_inception", "inception_v3", "facenet_nn2",
+]  # fmt: skip
 
 
 @functools.cache
@@ -27,15 +33,16 @@ def classifier(name):
     if name in ("pixels_linear", "hog_svm"):
         for weights in module.parameters():
             nn.init.normal_(weights)
+    if name.startswith("facenet"):
+        nn.init.normal_(module.centres.centres)
     return module.eval()
 
 
 @functools.cache
 def some_images(name):
     low, high = ZOO[name].sides
-    side = (
-        64 if low < high and ZOO[name].image > 64 else ZOO[name].image
-    )  # where any size is taken, a small one is quick
+    some_size = low < high and ZOO[name].image > 64  # where any size is taken, a small one is quick
+    side = max(64, classifier(name).at_least) if some_size else ZOO[name].image
     smooth = torch.rand(3, 3, 9, 9, generator=torch.Generator().manual_seed(1))
     return nn.functional.interpolate(smooth, (side, side), mode="bilinear")
 
@@ -135,7 +142,7 @@ def test_compiles_without_a_graph_break_under_autocast(name):
 def test_every_weight_gets_a_finite_gradient_in_training(name):
     torch.manual_seed(2)
     module = build(name, classes=7)
-    nn.functional.cross_entropy(module(some_images(name)), torch.tensor([0, 1, 2])).backward()
+    loss_of(module(some_images(name)), torch.tensor([0, 1, 1])).total.backward()
     for weights in module.parameters():
         assert weights.grad is not None
         assert weights.grad.isfinite().all()
@@ -144,7 +151,7 @@ def test_every_weight_gets_a_finite_gradient_in_training(name):
 @pytest.mark.parametrize("name", DEEP)
 def test_runs_on_the_meta_device(name):
     with torch.device("meta"):
-        module = build(name, classes=7)
+        module = build(name, classes=7).eval()
         meta_scores = module(torch.empty(2, 3, ZOO[name].image, ZOO[name].image))
     assert meta_scores.device.type == "meta"
     assert meta_scores.shape == (2, 7)

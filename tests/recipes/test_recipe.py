@@ -82,7 +82,7 @@ def test_toml_gives_the_recipe_back(name: str) -> None:
 
 def test_who_is_trained_as_another_finds_its_recipe() -> None:
     trained_as = {card.trained_as for card in ZOO.values()} - {""}
-    assert trained_as == {"alexnet", "cifar10_cuda_convnet", "cifar_resnet20", "mlp", "resnet18_b"}
+    assert trained_as == {"alexnet", "alexnet_small", "cifar_resnet20", "mlp", "resnet18_b", "resnet18_b_small"}
     assert all(any(name.split(".")[0] == entry for name in published()) for entry in trained_as)
 
 

@@ -16,7 +16,8 @@ from topfive.models import build
 from topfive.models.hog_svm import HogSvm
 from topfive.models.modelfile import Model
 from topfive.recipes.recipe import Svm
-from topfive.training.svm import extract_codes, fit_sharpness, fit_svm, fit_weights, objective
+from topfive.training.codes import extract_codes
+from topfive.training.svm import fit_sharpness, fit_svm, fit_weights, objective
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 

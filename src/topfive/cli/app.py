@@ -276,12 +276,13 @@ def show(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME [NAME]", help="An entry, a recipe, or two recipes to compare.")
     ],
+    image: Annotated[int | None, typer.Option(help="Side of an entry's input, px.", show_default="the paper's")] = None,
     as_json: Json = False,
 ) -> None:
     """The layers of an entry, a recipe, or how two recipes differ. Example: topfive show alexnet"""
     from topfive.cli.show import show as describe
 
-    print(describe(names, as_json))
+    print(describe(names, image, as_json))
 
 
 def _pair(text: str) -> tuple[str, str]:

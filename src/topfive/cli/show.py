@@ -4,17 +4,22 @@ import io
 import json
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from topfive.errors import Misused, UnknownName, nearest
-from topfive.models.count import count, total
-from topfive.models.zoo import ZOO
+from topfive.models.count import Side, count, total
+from topfive.models.receptive import receptive_fields
+from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import compare, open_recipe, published
 
 
-def show(names: list[str], as_json: bool) -> str:
-    """The text, or the JSON, for one entry or recipe or for two recipes; UnknownName lists what there is."""
+def show(names: list[str], image: int | None, as_json: bool) -> str:
+    """The text, or the JSON, for one entry or recipe or for two recipes; UnknownName lists what there is.
+
+    image: side of an entry's input, px; its own when None.
+    """
     known = [*ZOO, *published()]
     for name in names:
         if name not in known and not name.endswith(".toml"):
@@ -25,34 +30,44 @@ def show(names: list[str], as_json: bool) -> str:
         raise Misused(f"show: expected one entry, one recipe or two recipes, got {' '.join(names)}")
     if len(names) == 2:
         return _two_recipes(names[0], names[1], as_json)
-    return _entry(names[0], as_json) if names[0] in ZOO else _recipe(names[0], as_json)
+    if names[0] in ZOO:
+        return _entry(names[0], image, as_json)
+    if image is not None:
+        raise Misused(f"show: --image is the side of an entry's input, got it for the recipe {names[0]}; leave it out")
+    return _recipe(names[0], as_json)
 
 
-def _entry(name: str, as_json: bool) -> str:
-    card, rows = ZOO[name], count(name)
+def _entry(name: str, image: int | None, as_json: bool) -> str:
+    card = ZOO[name]
+    side = card.image if image is None else image
+    rows = count(name, image=side)
     whole = total(rows)
+    with torch.device("meta"):
+        fields = receptive_fields(build(name, image=side))
     recipes = [recipe for recipe in published() if recipe.split(".")[0] == (card.trained_as or name)]
     document: dict[str, Any] = {
         "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
-        "input": f"3x{card.image}x{card.image}", "classes": card.classes, "published": card.published,
+        "input": f"3x{side}x{side}", "classes": card.classes, "published": card.published,
         "small_form": card.small, "recipes": recipes, "params": whole.params, "macs": whole.macs,
         "paper_params": card.params, "paper_macs": card.macs,
-        "layers": [{**vars(row), "params": row.params} for row in rows],
+        "layers": [{**vars(row), "params": row.params, "receptive_field": fields.get(row.name)} for row in rows],
     }  # fmt: skip
     if as_json:
         return json.dumps(document, indent=1, ensure_ascii=False)
     table = Table(box=None, pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    for column in ("op", "output", "kernel", "stride", "params", "MACs"):
+    for column in ("op", "output", "kernel", "stride", "field", "params", "MACs"):
         table.add_column(column, justify="left" if column == "op" else "right", no_wrap=True)
     for row in rows:
-        sides = "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride)
+        sides = "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride), _side(fields.get(row.name))
         table.add_row(row.name, row.op, *sides, _count(row.params), _count(row.macs))
-    table.add_row("total", "", "", "", "", f"{whole.params:,}", f"{whole.macs:,}")
+    table.add_row("total", "", "", "", "", "", f"{whole.params:,}", f"{whole.macs:,}")
+    if card.params is not None and card.macs is not None and side == card.image:
+        table.add_row("published definition", "", "", "", "", "", f"{card.params:,}", f"{card.macs:,}")
     head = [
         f"{name} ({card.year}), {card.source}",
         card.note,
-        f"input 3 x {card.image} x {card.image}, {card.classes} classes",
+        f"input 3 x {side} x {side}, {card.classes} classes; field: px of the image that one output depends on",
     ]
     if card.published:
         head.append(f"published: {card.published}")
@@ -85,8 +100,11 @@ def _text(table: Table) -> str:
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
 
 
-def _side(side: int | None) -> str:
-    return "" if side is None else str(side)
+def _side(side: Side) -> str:
+    if side is None:
+        return ""
+    high, wide = side if isinstance(side, tuple) else (side, side)
+    return str(high) if high == wide else f"{high}x{wide}"
 
 
 def _count(number: int) -> str:

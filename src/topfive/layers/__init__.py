@@ -1,9 +1,13 @@
 """Bricks that two or more models share."""
 
+from topfive.layers.auxiliary import WithAuxiliary
 from topfive.layers.classifier import Classifier
+from topfive.layers.embedding import Centres, Embeddings
+from topfive.layers.inception import ConvUnit, Inception, Unit, chain, scaled_unit
 from topfive.layers.init import init_he
 from topfive.layers.linear import FullPrecisionLinear
 from topfive.layers.lrn import LocalResponseNorm
+from topfive.layers.maxout import MaxoutLinear
 from topfive.layers.normalize import Normalize
 from topfive.layers.precision import full_precision
 from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
@@ -12,15 +16,24 @@ from topfive.layers.squeeze_excite import SqueezeExcite
 __all__ = [
     "BasicBlock",
     "Bottleneck",
+    "Centres",
     "Classifier",
+    "ConvUnit",
+    "Embeddings",
     "FullPrecisionLinear",
+    "Inception",
     "LocalResponseNorm",
+    "MaxoutLinear",
     "Normalize",
     "Option",
     "ProjectionShortcut",
     "SqueezeExcite",
+    "Unit",
+    "WithAuxiliary",
     "ZeroPadShortcut",
+    "chain",
     "full_precision",
     "init_he",
     "init_residual",
+    "scaled_unit",
 ]

@@ -11,19 +11,22 @@ class LocalResponseNorm(nn.Module):
     """Each activation divided by a power of the energy of its neighbours among the maps, as AlexNet prints it.
 
     b_i = a_i / (k + alpha * sum_j a_j^2)^beta, j over the n maps around i (fewer at the two ends), at one position.
+    With `groups` the maps are so many towers, each of which ends where the next begins.
     `torch.nn.LocalResponseNorm` is not this layer: it divides alpha by n, as Caffe does.
     """
 
-    def __init__(self, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75) -> None:
+    def __init__(self, n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75, groups: int = 1) -> None:
         super().__init__()
-        self.n, self.k, self.alpha, self.beta = n, k, alpha, beta
+        self.n, self.k, self.alpha, self.beta, self.groups = n, k, alpha, beta, groups
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, C, H, W). Returns the same shape, type and memory format; computed in float32."""
         activations = maps.float()
         with full_precision(maps.device):
             # The sum over neighbours is a product with a band of ones, which trains faster than five shifted sums.
-            band = torch.ones(maps.shape[1], maps.shape[1], device=maps.device).tril(self.n // 2).triu(-(self.n // 2))
+            tower = maps.shape[1] // self.groups
+            band = torch.ones(tower, tower, device=maps.device).tril(self.n // 2).triu(-(self.n // 2))
+            band = torch.block_diag(*[band] * self.groups) if self.groups > 1 else band
             energy = F.linear(activations.square().permute(0, 2, 3, 1), band).permute(0, 3, 1, 2)
             base = self.k + self.alpha * energy
             if self.beta == 0.75:  # two square roots are quicker than a power
@@ -34,5 +37,5 @@ class LocalResponseNorm(nn.Module):
             return (activations * scale).to(maps.dtype)
 
     def extra_repr(self) -> str:
-        """The four constants, for print(network)."""
-        return f"n={self.n}, k={self.k}, alpha={self.alpha}, beta={self.beta}"
+        """The constants, for print(network)."""
+        return f"n={self.n}, k={self.k}, alpha={self.alpha}, beta={self.beta}, groups={self.groups}"

@@ -15,9 +15,10 @@ from topfive.models import Classifier
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm
+from topfive.training.codes import extract_codes
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
-from topfive.training.svm import extract_codes, objective
+from topfive.training.svm import objective
 from topfive.training.tailoring import geometry_of
 from topfive.training.tuning import PROBE, Choice, time_steps
 

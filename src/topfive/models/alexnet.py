@@ -4,6 +4,8 @@ caffenet pools before it normalizes, as the Caffe model zoo's reference net of t
 same widths without groups. alexnet_owt is the single tower of Krizhevsky 2014, arXiv:1404.5997, with 64, 192, 384, 256
 and 256 maps and without LRN; torchvision passes its weights on as "alexnet".
 
+`alexnet_towers.TwoTowers` puts the two towers on two devices, as the paper trained them.
+
 Departs from the paper: images are 227 px, which is what its 55x55 maps of conv1 take without padding (it prints 224).
 
 The paper feeds pixels of 0..255 less their mean; the constants of its LRN and of its first weights are made for that
@@ -69,14 +71,15 @@ class AlexNet(Classifier):
 
     rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
     (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
-    conv1 and conv2. pool_first: pool before that, as CaffeNet. init: "paper" or "he". image: side of the crop in px.
+    conv1 and conv2. towers: that normalize their own maps alone, as each of the paper's two devices did. pool_first:
+    pool before that, as CaffeNet. init: "paper" or "he". image: side of the crop in px.
     """
 
     head = "fc8"
 
     def __init__(
         self, name: str, classes: int, image: int, *, rows: list[Conv], units: int = 4096, dropout: float = 0.5,
-        lrn: bool = True, pool_first: bool = False, init: Literal["paper", "he"] = "paper",
+        lrn: bool = True, towers: int = 1, pool_first: bool = False, init: Literal["paper", "he"] = "paper",
     ) -> None:  # fmt: skip
         super().__init__(name, image)
         self.pool_first = pool_first
@@ -84,7 +87,7 @@ class AlexNet(Classifier):
         convs = [nn.Conv2d(c, r.maps, r.kernel, r.stride, r.padding, groups=r.groups)
                  for c, r in zip(maps_in, rows, strict=False)]  # fmt: skip
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = convs
-        self.norm1, self.norm2 = (LocalResponseNorm() if lrn else nn.Identity() for _ in range(2))
+        self.norm1, self.norm2 = (LocalResponseNorm(groups=towers) if lrn else nn.Identity() for _ in range(2))
         self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2) for _ in range(3))
         self.fc6 = nn.Linear(rows[-1].maps * last_side(rows, image) ** 2, units)
         self.fc7 = nn.Linear(units, units)
@@ -158,7 +161,7 @@ CARDS: dict[str, Card] = {
         note="alexnet for images of 32 to 96 px: one tower, conv1 5x5 with stride round(image / 32), He weights",
     ),
     "alexnet": photo_card(
-        partial(AlexNet, rows=TWO_TOWERS),
+        partial(AlexNet, rows=TWO_TOWERS, towers=2),
         year=2012,
         source=PAPER,
         params=60_965_224,
@@ -167,7 +170,7 @@ CARDS: dict[str, Card] = {
         note="two towers as groups, LRN, overlapping pooling, dropout",
     ),
     "caffenet": photo_card(
-        partial(AlexNet, rows=TWO_TOWERS, pool_first=True),
+        partial(AlexNet, rows=TWO_TOWERS, towers=1, pool_first=True),
         year=2014,
         source="Jia et al. 2014, arXiv:1408.5093, BVLC reference CaffeNet",
         params=60_965_224,
@@ -177,7 +180,7 @@ CARDS: dict[str, Card] = {
         note="alexnet with pooling before normalization",
     ),
     "alexnet_single_tower": photo_card(
-        partial(AlexNet, rows=SINGLE_TOWER),
+        partial(AlexNet, rows=SINGLE_TOWER, towers=1),
         year=2012,
         source=f"{PAPER}; its widths without groups",
         params=62_378_344,
@@ -186,7 +189,7 @@ CARDS: dict[str, Card] = {
         note="alexnet without its split into two towers",
     ),
     "alexnet_owt": photo_card(
-        partial(AlexNet, rows=ONE_WEIRD_TRICK, lrn=False, init="he"),
+        partial(AlexNet, rows=ONE_WEIRD_TRICK, towers=1, lrn=False, init="he"),
         year=2014,
         source="Krizhevsky 2014, arXiv:1404.5997",
         image=224,

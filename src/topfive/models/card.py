@@ -6,6 +6,8 @@ from typing import Literal
 
 from topfive.layers import Classifier
 
+Mode = Literal["judging", "training"]
+
 
 @dataclass(frozen=True)
 class Card:
@@ -14,9 +16,10 @@ class Card:
     builder: (name, classes, image, *, ...) -> classifier. year: of the source. image: default side of the crop, px.
     sides: smallest and largest side of a crop that it is meant for, px. smallest_photo: images whose shorter side is
     below this, px, are too small for it; 0 takes any. small: the entry to use for those instead. classes, params, macs,
-    depth (layers with weights): the paper's net at `image`; None if it has no single count. scores: what the outputs
-    are. fitted_by: the kind of the recipe's main stage. trained_as: the entry whose recipe trains it, if it has none
-    itself. published: the source's error figure with its protocol.
+    depth (layers with weights): the paper's net at `image`; None if it has no single count. counted: as it judges, or
+    as it trains, with what is dropped afterwards. scores: what the outputs are. fitted_by: the kind of the recipe's
+    main stage. trained_as: the entry whose recipe trains it, if it has none itself. published: the source's error
+    figure with its protocol.
     """
 
     builder: Callable[..., Classifier]
@@ -31,6 +34,7 @@ class Card:
     params: int | None = None
     macs: int | None = None
     depth: int | None = None
+    counted: Mode = "judging"
     scores: Literal["logits", "margins"] = "logits"
     fitted_by: Literal["sgd", "svm"] = "sgd"
     trained_as: str = ""

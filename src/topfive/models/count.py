@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from topfive.features import Hog
-from topfive.layers import LocalResponseNorm, Normalize, ZeroPadShortcut
+from topfive.layers import Centres, LocalResponseNorm, Normalize, ZeroPadShortcut
+from topfive.models.card import Mode
+from topfive.models.facenet import L2Pool2d
 from topfive.models.lenet5 import RadialBasis, SubSampling, TableConv2d
 from topfive.models.zoo import ZOO, build
 
@@ -27,29 +29,34 @@ OPS: dict[type[nn.Module], str] = {
     LocalResponseNorm: "lrn",
     nn.MaxPool2d: "maxpool",
     nn.AvgPool2d: "avgpool",
+    L2Pool2d: "l2pool",
     SubSampling: "trainable_avgpool",
     ZeroPadShortcut: "identity_zero_pad",
     nn.Dropout: "dropout",
     nn.Identity: "identity",
     Hog: "hog",
     RadialBasis: "rbf_fixed",
+    Centres: "centres",
 }
+
+
+Side = int | tuple[int, int] | None
 
 
 @dataclass(frozen=True)
 class Layer:
     """One row: a leaf module in the order of the forward pass.
 
-    output: (C, H, W), with H = W = 1 for a vector. kernel, stride, padding: px on the layer's input, one number since
-    all windows are square; None where there is no window. params = weights + biases.
+    output: (C, H, W), with H = W = 1 for a vector. kernel, stride, padding: px on the layer's input, one number, or
+    (height, width) where these differ; None where there is no window. params = weights + biases.
     """
 
     name: str
     op: str
     output: tuple[int, int, int]
-    kernel: int | None
-    stride: int | None
-    padding: int | None
+    kernel: Side
+    stride: Side
+    padding: Side
     weights: int
     biases: int
     macs: int
@@ -60,10 +67,13 @@ class Layer:
         return self.weights + self.biases
 
 
-def count_layers(module: nn.Module, image_shape: tuple[int, int, int] = (3, 224, 224)) -> list[Layer]:
-    """One row for each leaf module that a forward pass of one image (C, H, W) calls, in order.
+def count_layers(
+    module: nn.Module, image_shape: tuple[int, int, int] = (3, 224, 224), mode: Mode = "judging"
+) -> list[Layer]:
+    """One row for each leaf module that a forward pass of an image (C, H, W) calls, in order.
 
-    Runs on the meta device in evaluation mode: no arithmetic, no copy of the weights; the module is left as it was.
+    mode: as it judges, or as it trains. Runs on the meta device: no arithmetic, no copy of the weights; the module is
+    left as it was.
     """
     rows: list[Layer] = []
     training = {part: part.training for part in module.modules()}
@@ -74,8 +84,9 @@ def count_layers(module: nn.Module, image_shape: tuple[int, int, int] = (3, 224,
     ]
     tensors = {name: held.to("meta") for name, held in [*module.named_parameters(), *module.named_buffers()]}
     try:
-        module.eval()
-        functional_call(module, tensors, torch.empty(1, *image_shape, device="meta"))
+        module.train(mode == "training")
+        # Two images, since batch normalization of a single value is refused in training.
+        functional_call(module, tensors, torch.empty(2, *image_shape, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()
@@ -109,10 +120,10 @@ def row_hook(name: str, rows: list[Layer]) -> Callable[[nn.Module, Any, Tensor],
     return append
 
 
-def side(part: nn.Module, attribute: str) -> int | None:
-    """kernel_size, stride or padding as one number, or None where the module has none."""
-    value = getattr(part, attribute, None)
-    return value[0] if isinstance(value, tuple) else value
+def side(part: nn.Module, attribute: str) -> Side:
+    """kernel_size, stride or padding as one number where both sides are alike, or None where the module has none."""
+    value: Side = getattr(part, attribute, None)
+    return value[0] if isinstance(value, tuple) and value[0] == value[1] else value
 
 
 def total(layers: list[Layer]) -> Layer:
@@ -130,4 +141,4 @@ def count(name: str, classes: int | None = None, **arguments: Any) -> list[Layer
     with torch.device("meta"):
         module = build(name, classes, **arguments)
     image = arguments.get("image", ZOO[name].image)
-    return count_layers(module, (3, image, image))
+    return count_layers(module, (3, image, image), ZOO[name].counted)

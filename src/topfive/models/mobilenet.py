@@ -5,6 +5,9 @@ ReLU. The width multiplier thins every layer, the resolution multiplier is the s
 
 Departs from Table 1: its last separable layer is printed with stride 2 on 7x7 maps; with stride 1 its output is the
 printed one.
+
+mobilenet_v1_small, for crops of 32 to 96 px, has half of the maps. Its rule: conv1 strides by round(image / 32), and
+the first separable layer that strides in Table 1 does not, so that the last maps are of about 4 px (the paper's of 7).
 """
 
 from functools import partial
@@ -17,6 +20,7 @@ from topfive.models.card import Card
 
 # Table 1 after the first convolution: maps, stride.
 TABLE_1 = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+SMALL = [(maps, 1 if maps <= 128 else stride) for maps, stride in TABLE_1]
 SHALLOW = [row for place, row in enumerate(TABLE_1) if not 6 <= place <= 10]  # Table 5: without the five alike
 
 
@@ -54,11 +58,12 @@ class MobileNet(Classifier):
 
     def __init__(
         self, name: str, classes: int, image: int, *, block: type[Separable | Full], rows: list[tuple[int, int]],
-        width: float,
+        width: float, small_stem: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
+        stride = max(1, round(image / 32)) if small_stem else 2
         maps_in = int(32 * width)
-        self.conv1 = nn.Conv2d(3, maps_in, 3, 2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(3, maps_in, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps_in)
         blocks: list[nn.Module] = []
         for maps, stride in rows:
@@ -100,13 +105,14 @@ def card(
 ) -> Card:  # fmt: skip
     """The card of a net of the paper."""
     return Card(
-        partial(MobileNet, block=block, rows=rows, width=width),
+        partial(MobileNet, block=block, rows=rows, width=width, small_stem=False),
         family="mobilenet",
         year=2017,
         source="Howard et al. 2017, arXiv:1704.04861, Table 1",
         image=side,
         sides=(128, 640),
         smallest_photo=128,
+        small="mobilenet_v1_small",
         params=params,
         macs=macs,
         depth=depth,
@@ -122,6 +128,12 @@ CARDS: dict[str, Card] = {
     )
     for width, by_side in MACS.items() for side, macs in by_side.items()
 }  # fmt: skip
+CARDS["mobilenet_v1_small"] = Card(
+    partial(MobileNet, block=Separable, rows=SMALL, width=0.5, small_stem=True), family="mobilenet", year=2017,
+    source="Howard et al. 2017, arXiv:1704.04861, Table 1; half of its maps", image=32, sides=(32, 96), classes=10,
+    params=823_722, macs=45_310_976, trained_as="resnet18_b_small", depth=28,
+    note="mobilenet_v1_1.0_224 for images of 32 to 96 px: half the maps, two layers fewer that stride",
+)  # fmt: skip
 CARDS["mobilenet_v1_shallow"] = card(
     18, 2_887_976, 307_323_392, 34.7, "without the five layers of 14x14x512 (Table 5)",
     rows=SHALLOW,

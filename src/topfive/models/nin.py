@@ -94,7 +94,7 @@ cifar_card = partial(
     image=32,
     sides=(16, 96),
     depth=9,
-    trained_as="cifar10_cuda_convnet",
+    trained_as="alexnet_small",
     note="three small perceptrons that slide over the maps; no fully connected layer",
 )
 

@@ -139,6 +139,7 @@ def large_card(depth: int, params: int, macs: int, published: str | None = None)
     """The card of a net for photos."""
     return photo_card(
         partial(large, depth=depth),
+        small="resnet18_b_small",
         family="resnet_preact",
         year=2016,
         source="He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 5",

@@ -103,12 +103,24 @@ def large(name: str, classes: int, image: int, *, depth: int, option: Option, st
 
 def small(name: str, classes: int, image: int) -> ResNet:
     """The 18-layer net with half the maps, on crops of 32 to 96 px; `image` sets the stride of conv1."""
-    conv1 = nn.Conv2d(3, SMALL_MAPS[0], 3, stride=max(1, round(image / 32)), padding=1, bias=False)
     make = partial(BasicBlock, option="B")
-    return ResNet(name, classes, Stem(conv1, nn.Identity(), SMALL_MAPS[0]), make, SMALL_MAPS, BLOCKS[18])
+    return ResNet(name, classes, small_stem(image, SMALL_MAPS[0]), make, SMALL_MAPS, BLOCKS[18])
 
 
-photo_card = partial(Card, sides=(128, 640), smallest_photo=128, small="resnet18_b_small")
+def small_stem(image: int, maps: int) -> Stem:
+    """3x3 with stride round(image / 32), and no pooling."""
+    conv1 = nn.Conv2d(3, maps, 3, stride=max(1, round(image / 32)), padding=1, bias=False)
+    return Stem(conv1, nn.Identity(), maps)
+
+
+def small_bottlenecks(name: str, classes: int, image: int, *, make_block: MakeBlock) -> ResNet:
+    """26 layers of bottlenecks: a quarter of the maps of Table 1, two blocks a stage, on crops of 32 to 96 px."""
+    maps = [maps // 4 for maps in BOTTLENECK_MAPS]
+    return ResNet(name, classes, small_stem(image, 16), make_block, maps, [2, 2, 2, 2])
+
+
+photo_card = partial(Card, sides=(128, 640), smallest_photo=128)
+small_card = partial(Card, image=32, sides=(32, 96), classes=10)
 
 
 def card(
@@ -124,6 +136,7 @@ def card(
     }
     return photo_card(
         partial(large, depth=depth, option=option, strided=strided),
+        small="resnet18_b_small",
         family="resnet",
         year=2015 if strided == 1 else 2016,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Table 1",
@@ -140,14 +153,11 @@ VAL = "ILSVRC-2012 val, 1 net, 10 crops"
 CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
-    "resnet18_b_small": Card(
+    "resnet18_b_small": small_card(
         small,
         family="resnet",
         year=2015,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, Table 1; half of its maps",
-        image=32,
-        sides=(32, 96),
-        classes=10,
         params=2_797_610,
         macs=139_299_328,
         depth=18,

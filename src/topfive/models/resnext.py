@@ -3,19 +3,27 @@
 A ResNet of bottlenecks whose 3x3 convolution works in `cardinality` groups of `width` maps each. That convolution
 strides. The `_wsl` nets are those of Mahajan et al. 2018, arXiv:1805.00932, which were first trained on 940 million
 hashtagged photos: the architecture is here, that training is not.
+
+resnext50_32x4d_small, for crops of 32 to 96 px, has a quarter of the maps and of the groups and two blocks a stage (26
+layers), on the stem of resnet18_b_small.
 """
 
 from functools import partial
 
 from topfive.layers import Bottleneck
 from topfive.models.card import Card
-from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem, photo_card
+from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem, photo_card, small_bottlenecks, small_card
 
 
 def block(maps_in: int, maps: int, stride: int, *, cardinality: int, width: int) -> Bottleneck:
     """The block of Fig. 3 (c). `width` is that of conv2_x and doubles with the maps."""
     inner = cardinality * width * maps // BOTTLENECK_MAPS[0]
     return Bottleneck(maps_in, maps, stride, "B", width=inner, strided=2, groups=cardinality)
+
+
+def small_block(maps_in: int, maps: int, stride: int) -> Bottleneck:
+    """That of the 32x4d nets with a quarter of the groups, of the same width at each stage."""
+    return Bottleneck(maps_in, maps, stride, "B", width=maps // 2, strided=2, groups=8)
 
 
 def resnext(name: str, classes: int, image: int, *, depth: int, cardinality: int, width: int) -> ResNet:
@@ -30,6 +38,7 @@ def card(
     """The card of a net with `cardinality` groups of `width` maps."""
     return photo_card(
         partial(resnext, depth=depth, cardinality=cardinality, width=width),
+        small="resnext50_32x4d_small",
         family="weakly_supervised" if hashtags else "resnext",
         year=2018 if hashtags else 2016,
         source="Mahajan et al. 2018, arXiv:1805.00932" if hashtags else "Xie et al. 2016, arXiv:1611.05431, Table 1",
@@ -46,6 +55,12 @@ def card(
 CROP = "ILSVRC-2012 val, 1 crop"
 
 CARDS: dict[str, Card] = {
+    "resnext50_32x4d_small": small_card(
+        partial(small_bottlenecks, make_block=small_block), family="resnext", year=2016,
+        source="Xie et al. 2016, arXiv:1611.05431, Table 1; a quarter of its maps", depth=26,
+        params=992_858, macs=55_497_728, trained_as="resnet18_b_small",
+        note="resnext50_32x4d for images of 32 to 96 px: a quarter of maps and groups, 2 blocks a stage, small stem",
+    ),
     "resnext50_32x4d": card(
         50, 32, 4, 25_028_904, 4_230_479_872, f"22.2 % top-1 error, {CROP}"
     ),

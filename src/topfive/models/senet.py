@@ -1,8 +1,12 @@
 """Squeeze-and-excitation nets: Hu, Shen, Sun 2017, arXiv:1709.01507, Table 1 and sec. 6.
 
-The ResNets and ResNeXts of their papers with a gate on every residual branch before the sum (Fig. 3). SENet-154, the
-net of the 2017 challenge, changes more (appendix of the paper): the first 1x1 of a bottleneck is half as wide, the
-first 7x7 is three 3x3, projections that stride are 3x3, and dropout comes before the last layer.
+The ResNets and ResNeXts of their papers with a gate on every residual branch before the sum (Fig. 3), and Inception
+nets with one after every module (Fig. 2). SENet-154, the net of the 2017 challenge, changes more (appendix of the
+paper): the first 1x1 of a bottleneck is half as wide, the first 7x7 is three 3x3, projections that stride are 3x3, and
+dropout comes before the last layer.
+
+se_resnet50_small, for crops of 32 to 96 px, has a quarter of the maps and two blocks a stage (26 layers), on the stem
+of resnet18_b_small; its gates squeeze by 4, so that the narrowest has 16 units.
 """
 
 from collections.abc import Callable
@@ -11,10 +15,24 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import Bottleneck, SqueezeExcite
+from topfive.layers import Bottleneck, Classifier, SqueezeExcite
+from topfive.models.bn_inception import BnInception
 from topfive.models.card import Card
-from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, MakeBlock, ResNet, Stem, large_stem, photo_card
+from topfive.models.inception_resnet_v2 import InceptionResNetV2
+from topfive.models.inception_v3 import large_stem as inception_stem
+from topfive.models.resnet import (
+    BLOCKS,
+    BOTTLENECK_MAPS,
+    MakeBlock,
+    ResNet,
+    Stem,
+    large_stem,
+    photo_card,
+    small_bottlenecks,
+    small_card,
+)
 
+PAPER = "Hu, Shen, Sun 2017, arXiv:1709.01507"
 BLOCKS_154 = [3, 8, 36, 3]
 
 
@@ -26,6 +44,11 @@ def gated(maps_in: int, maps: int, stride: int) -> Bottleneck:
 def gated_groups(maps_in: int, maps: int, stride: int) -> Bottleneck:
     """The bottleneck of a ResNeXt 32x4d with a gate."""
     return Bottleneck(maps_in, maps, stride, "B", width=maps // 2, strided=2, groups=32, gate=SqueezeExcite(maps))
+
+
+def small_gated(maps_in: int, maps: int, stride: int) -> Bottleneck:
+    """The bottleneck of se_resnet50_small."""
+    return Bottleneck(maps_in, maps, stride, "B", width=maps // 4, gate=SqueezeExcite(maps, reduction=4))
 
 
 class Bottleneck154(nn.Module):
@@ -80,14 +103,15 @@ def gated_net(name: str, classes: int, image: int, *, depth: int, block: MakeBlo
     return ResNet(name, classes, large_stem(), block, BOTTLENECK_MAPS, BLOCKS[depth])
 
 
-def card(builder: Callable[..., ResNet], depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
+def card(builder: Callable[..., Classifier], depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
     """The card of a net with gates. errors: top-1 and top-5, %."""
     top1, top5 = errors
     return photo_card(
         builder,
+        small="se_resnet50_small",
         family="senet",
         year=2017,
-        source="Hu, Shen, Sun 2017, arXiv:1709.01507",
+        source=PAPER,
         params=params,
         macs=macs,
         depth=depth,
@@ -97,6 +121,17 @@ def card(builder: Callable[..., ResNet], depth: int, params: int, macs: int, err
 
 
 CARDS: dict[str, Card] = {
+    "se_resnet50_small": small_card(
+        partial(small_bottlenecks, make_block=small_gated),
+        family="senet",
+        year=2017,
+        source=f"{PAPER}; a quarter of the maps",
+        params=1_232_954,
+        macs=41_427_968,
+        trained_as="resnet18_b_small",
+        depth=26,
+        note="se_resnet50 for images of 32 to 96 px: a quarter of the maps, 2 blocks a stage, r = 4, small stem",
+    ),
     "se_resnet50": card(partial(gated_net, depth=50, block=gated), 50, 28_088_024, 3_860_488_192, ("23.29", "6.62")),
     "se_resnet101": card(partial(gated_net, depth=101, block=gated), 101, 49_326_872, 7_574_937_600, ("22.38", "6.07")),
     "se_resnet152": card(
@@ -107,6 +142,23 @@ CARDS: dict[str, Card] = {
     ),
     "se_resnext101_32x4d": card(
         partial(gated_net, depth=101, block=gated_groups), 101, 48_955_416, 7_974_739_968, ("20.70", "5.01")
+    ),
+    "se_bn_inception": card(
+        partial(BnInception, share=1.0, small_stem=False, gated=True), 31, 11_931_622, 2_033_239_424, ("24.23", "7.14")
+    ),
+    "se_inception_resnet_v2": photo_card(
+        partial(InceptionResNetV2, stem=inception_stem, blocks=(10, 20, 10), share=1.0, at_least=75, gated=True),
+        small="se_resnet50_small",
+        family="senet",
+        year=2017,
+        source=PAPER,
+        image=299,
+        sides=(299, 640),
+        smallest_photo=160,
+        params=65_092_718,
+        macs=13_164_990_944,
+        published="4.79 % top-5 error (19.80 % top-1), ILSVRC-2012 val, 1 crop of 299 px",
+        note="a reconstruction: gates on every module, r = 16; no definition of the paper's net was released",
     ),
     "senet154": card(SENet154, 154, 115_088_984, 20_688_363_520, ("18.68", "4.47")),
 }

@@ -3,6 +3,9 @@
 Departs from the paper: all weights are drawn as He et al. 2015 do, where the paper starts the deeper nets from the
 weights of configuration A (sec. 3.1). The `_bn` forms, with batch normalization after every convolution and biases kept
 beside it, are not in the paper; they are those whose weights are passed on with torchvision.
+
+vgg16_small, for crops of 32, 64 or 96 px, is configuration D with half of its maps and 512 units in fc6 and fc7; its
+five stages stand as they are, so that the last maps are of 1, 2 or 3 px (the paper's of 7).
 """
 
 from collections.abc import Iterator
@@ -25,8 +28,6 @@ TABLE_1: dict[str, list[Row]] = {
     "D": [[64, 64], [128, 128], [256, 256, 256], [512, 512, 512], [512, 512, 512]],
     "E": [[64, 64], [128, 128], [256] * 4, [512] * 4, [512] * 4],
 }
-UNITS = 4096  # of fc6 and fc7
-
 Norm = Literal["none", "lrn", "bn"]
 
 
@@ -34,21 +35,34 @@ class Vgg(Classifier):
     """Five stages of convolutions, each with a 2x2 pooling after it, and three fully connected layers.
 
     column: of Table 1. norm: "bn" after every convolution, "lrn" after the first alone (configuration A-LRN), or
-    "none". dropout: share of the outputs of fc6 and fc7 set to 0 in training.
+    "none". share: of the maps of Table 1. units: of fc6 and fc7. dropout: share of their outputs set to 0 in training.
     """
 
     head = "fc8"
 
-    def __init__(self, name: str, classes: int, image: int, *, column: str, norm: Norm, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        name: str,
+        classes: int,
+        image: int,
+        *,
+        column: str,
+        norm: Norm,
+        share: float = 1.0,
+        units: int = 4096,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__(name, image)
-        maps_in = [3, 64, 128, 256, 512]
+        rows = [[scaled(cell, share) for cell in row] for row in TABLE_1[column]]
+        last = round(512 * share)
+        maps_in = [3, *(round(maps * share) for maps in (64, 128, 256, 512))]
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (
             nn.Sequential(*stage(number, maps, row, norm))
-            for number, (maps, row) in enumerate(zip(maps_in, TABLE_1[column], strict=True), start=1)
+            for number, (maps, row) in enumerate(zip(maps_in, rows, strict=True), start=1)
         )
-        self.fc6 = nn.Linear(512 * (image // 32) ** 2, UNITS)
-        self.fc7 = nn.Linear(UNITS, UNITS)
-        self.fc8 = FullPrecisionLinear(UNITS, classes)
+        self.fc6 = nn.Linear(last * (image // 32) ** 2, units)
+        self.fc7 = nn.Linear(units, units)
+        self.fc8 = FullPrecisionLinear(units, classes)
         self.dropout = nn.Dropout(dropout)
         init_he(module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
@@ -62,6 +76,11 @@ class Vgg(Classifier):
         units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
         units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
         return units
+
+
+def scaled(cell: int | tuple[int, str], share: float) -> int | tuple[int, str]:
+    """A cell of Table 1 with `share` of its maps."""
+    return round(cell * share) if isinstance(cell, int) else (round(cell[0] * share), cell[1])
 
 
 def stage(number: int, maps_in: int, row: Row, norm: Norm) -> Iterator[nn.Module]:
@@ -82,13 +101,14 @@ def card(column: str, depth: int, params: int, macs: int, published: str, norm: 
     """The card of a column of Table 1."""
     extra = {"none": "", "lrn": " with one LRN after the first convolution", "bn": " with batch normalization"}[norm]
     return Card(
-        partial(Vgg, column=column, norm=norm),
+        partial(Vgg, column=column, norm=norm, share=1.0),
         family="vgg",
         year=2016 if norm == "bn" else 2014,
         source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1"
         + (", batch normalization by torchvision" if norm == "bn" else ""),
         sides=(224, 224),
         smallest_photo=128,
+        small="vgg16_small",
         params=params,
         macs=macs,
         depth=depth,
@@ -102,6 +122,20 @@ JITTER = "ILSVRC-2012 val, dense, S in 256..512, Q = 384"
 CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
+    "vgg16_small": Card(
+        partial(Vgg, column="D", norm="none", share=0.5, units=512),
+        family="vgg",
+        year=2014,
+        source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1; half of its maps",
+        image=32,
+        sides=(32, 96),
+        classes=10,
+        params=4_079_530,
+        macs=79_139_840,
+        trained_as="alexnet_small",
+        depth=16,
+        note="vgg16 for images of 32 to 96 px: half the maps, 512 units in fc6 and fc7; crops of a multiple of 32 px",
+    ),
     "vgg11": card("A", 11, 132_863_336, 7_609_090_048, f"10.4 % top-5 error (29.6 % top-1), {ONE_SCALE}"),
     "vgg11_lrn": card("A", 11, 132_863_336, 7_609_090_048, f"10.5 % top-5 error (29.7 % top-1), {ONE_SCALE}", "lrn"),
     "vgg13": card("B", 13, 133_047_848, 11_308_466_176, f"9.9 % top-5 error (28.7 % top-1), {ONE_SCALE}"),

@@ -3,51 +3,69 @@
 AlexNet with a smaller window and stride in conv1 and conv2, found by looking at what its filters see (sec. 4.1). The
 paper gives the sizes of all maps but not all paddings; those here give its maps (110, 55, 26, 13, 6 px). Departs: its
 contrast normalization is AlexNet's local response normalization, whose layer the paper speaks of without constants.
+
+zfnet_small, for crops of 32 to 96 px, has half of the maps and 1024 units in fc6 and fc7. Its rule: conv1 is 3x3 with
+stride round(image / 32), conv2 does not stride; weights start as He et al. 2015 draw them.
 """
 
+import math
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm
+from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
 from topfive.models.card import Card
 
-A = (96, 256, 384, 384, 256)  # maps of conv1 to conv5
-B = (96, 256, 512, 1024, 512)
+Maps = tuple[int, int, int, int, int]  # of conv1 to conv5
+
+A: Maps = (96, 256, 384, 384, 256)
+B: Maps = (96, 256, 512, 1024, 512)
 SIDE = 224  # px: what the fully connected layers are made for
-UNITS = 4096  # of fc6 and fc7
 
 
 class ZfNet(Classifier):
-    """Five convolutions, three fully connected layers, overlapping pools in ceil mode."""
+    """Five convolutions, three fully connected layers, overlapping pools in ceil mode.
+
+    maps: of the convolutions. units: of fc6 and fc7. small_stem: for crops of 32 to 96 px. dropout: share of the
+    outputs of fc6 and fc7 set to 0 in training. input_dropout: share of the pixels set to 0 in training; a slide of the
+    lectures shows it, the paper does not.
+    """
 
     head = "fc8"
 
     def __init__(
-        self, name: str, classes: int, image: int, *, maps: tuple[int, int, int, int, int], dropout: float = 0.5
-    ) -> None:
+        self, name: str, classes: int, image: int, *, maps: Maps, small_stem: bool, units: int = 4096,
+        dropout: float = 0.5, input_dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__(name, image)
+        self.input_dropout = nn.Dropout(input_dropout)
         self.conv1 = nn.Conv2d(3, maps[0], 7, 2, padding=1)
         self.conv2 = nn.Conv2d(maps[0], maps[1], 5, 2)
+        side = 6
+        if small_stem:
+            stride = max(1, round(image / 32))
+            self.conv1 = nn.Conv2d(3, maps[0], 3, stride, padding=1)
+            self.conv2 = nn.Conv2d(maps[0], maps[1], 5, padding=2)
+            side = math.ceil(image / stride / 8)
         self.conv3 = nn.Conv2d(maps[1], maps[2], 3, padding=1)
         self.conv4 = nn.Conv2d(maps[2], maps[3], 3, padding=1)
         self.conv5 = nn.Conv2d(maps[3], maps[4], 3, padding=1)
         self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2, ceil_mode=True) for _ in range(3))
         self.norm1, self.norm2 = LocalResponseNorm(), LocalResponseNorm()
-        self.fc6 = nn.Linear(maps[4] * 6 * 6, UNITS)
-        self.fc7 = nn.Linear(UNITS, UNITS)
-        self.fc8 = FullPrecisionLinear(UNITS, classes)
+        self.fc6 = nn.Linear(maps[4] * side**2, units)
+        self.fc7 = nn.Linear(units, units)
+        self.fc8 = FullPrecisionLinear(units, classes)
         self.dropout = nn.Dropout(dropout)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):  # sec. 3: all weights 0.01, biases 0
-                nn.init.normal_(module.weight, std=0.01)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
+        layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+        init_he(layers)  # biases 0, as in sec. 3
+        if not small_stem:
+            for layer in layers:
+                nn.init.normal_(layer.weight, std=0.01)  # sec. 3
 
     def body(self, maps: Tensor) -> Tensor:
         """fc7: (N, 3, 224, 224) -> (N, 4096). Sizes at line ends are those of (a)."""
-        maps = self.norm1(self.pool1(relu(self.conv1(maps))))  # (N, 3, 224, 224) -> (N, 96, 55, 55)
+        maps = self.norm1(self.pool1(relu(self.conv1(self.input_dropout(maps)))))  # (N, 3, 224, 224) -> (N, 96, 55, 55)
         maps = self.norm2(self.pool2(relu(self.conv2(maps))))  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
@@ -57,16 +75,16 @@ class ZfNet(Classifier):
         return units
 
 
-def card(maps: tuple[int, int, int, int, int], params: int, macs: int, published: str, note: str) -> Card:
+def card(maps: Maps, params: int, macs: int, published: str, note: str) -> Card:
     """The card of (a) or (b)."""
     return Card(
-        partial(ZfNet, maps=maps),
+        partial(ZfNet, maps=maps, small_stem=False),
         family="zfnet",
         year=2013,
         source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3 and Table 2",
         sides=(SIDE, SIDE),
         smallest_photo=128,
-        small="alexnet_small",
+        small="zfnet_small",
         params=params,
         macs=macs,
         depth=8,
@@ -75,7 +93,15 @@ def card(maps: tuple[int, int, int, int, int], params: int, macs: int, published
     )
 
 
+SMALL: Maps = (48, 128, 192, 192, 128)
+
 CARDS: dict[str, Card] = {
+    "zfnet_small": Card(
+        partial(ZfNet, maps=SMALL, small_stem=True, units=1024), family="zfnet", year=2013,
+        source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; half of its maps", image=32, sides=(32, 96), classes=10,
+        params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
+        note="zfnet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), He weights",
+    ),
     "zfnet": card(
         A, 62_357_608, 1_168_032_896, "16.5 % top-5 error (38.4 % top-1)",
         "alexnet with 7x7 windows and stride 2 in conv1",

@@ -7,9 +7,15 @@ from topfive.errors import Misused, look_up, nearest
 from topfive.layers import Classifier
 from topfive.models import (
     alexnet,
+    bn_inception,
     cifar_resnet,
     cuda_convnet,
+    facenet,
+    googlenet,
+    highway,
     hog_svm,
+    inception_resnet_v2,
+    inception_v3,
     lenet5,
     mlp,
     mobilenet,
@@ -25,8 +31,8 @@ from topfive.models import (
 from topfive.models.card import Card
 
 LINEAGE = (
-    pixels_linear, mlp, hog_svm, lenet5, cuda_convnet, alexnet, zfnet, nin, vgg, cifar_resnet, resnet, preact_resnet,
-    resnext, senet, mobilenet,
+    pixels_linear, mlp, hog_svm, lenet5, cuda_convnet, alexnet, zfnet, nin, vgg, googlenet, highway, bn_inception,
+    facenet, inception_v3, cifar_resnet, resnet, preact_resnet, inception_resnet_v2, resnext, senet, mobilenet,
 )  # fmt: skip
 
 ZOO: dict[str, Card] = dict(

@@ -15,16 +15,15 @@ from types import FrameType
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from topfive.data.draws import step_seed
 from topfive.data.loader import Batch, TrainingLoader
 from topfive.errors import Diverged
-from topfive.metrics import label_ranks
 from topfive.recipes.recipe import Sgd
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
 from topfive.training.history import History
+from topfive.training.loss import Output, loss_of
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 from topfive.training.pace import Cold, Course, Pace
 from topfive.training.schedule import rate
@@ -32,7 +31,7 @@ from topfive.training.tuning import Choice, choose
 
 log = logging.getLogger("topfive")
 
-Forward = Callable[[Tensor], Tensor]
+Forward = Callable[[Tensor], Output]
 
 SAVE_EVERY = 30.0  # seconds between checkpoints; more where writing one takes long
 SAY_EVERY = 10.0  # seconds between lines of progress
@@ -150,9 +149,9 @@ class SgdLoop:
             epoch, first = divmod(progress.step, per_epoch)
             for batch in self.loader.epoch(epoch, first):
                 lr = self.stage.optimizer.lr * rate(course.done(progress.step), self.stage.schedule, self.stage.epochs)
-                loss, wrong = self._step(batch, lr, forward, choice)
+                sums = self._step(batch, lr, forward, choice)
                 progress.step += 1
-                for name, amount in (("loss", loss * len(batch.rows)), ("wrong", wrong), ("images", len(batch.rows))):
+                for name, amount in sums.items():
                     progress.sums[name] = progress.sums.get(name, 0.0) + amount
                 now = time.perf_counter()
                 self._time(now - began)
@@ -171,7 +170,7 @@ class SgdLoop:
                     self._close_epoch(history, lr)
                 if now - said_at > SAY_EVERY:
                     said_at = now
-                    self._say(course, loss, lr)
+                    self._say(course, sums["loss"] / sums["images"], lr)
                 if stop.is_set() or over or now - saved_at > max(SAVE_EVERY, 20 * saving):
                     spend()
                     saving, saved_at = self._save(), time.perf_counter()
@@ -190,26 +189,29 @@ class SgdLoop:
             seconds = max(0.1 * seconds, seconds - self.progress.decoding)
         self.recent = 0.9 * self.recent + 0.1 * seconds if self.recent else seconds
 
-    def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> tuple[float, int]:
-        """One optimizer update; the mean loss and the number of wrong answers before it."""
+    def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> dict[str, float]:
+        """One optimizer update; the images, and the sums over them of the losses and of wrong answers before it."""
         torch.manual_seed(step_seed(self.loader.seed, self.progress.step))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         size, images_in_all = self.stage.micro_batch or len(batch.rows), len(batch.rows)
-        loss_sum, wrong = 0.0, 0
+        sums, total = {"loss": 0.0, "wrong": 0.0, "images": float(images_in_all)}, 0.0
         for images, labels in zip(torch.split(batch.images, size), torch.split(batch.labels, size), strict=True):
             images = images.contiguous(memory_format=choice.memory_format)
             with choice.arithmetic(self.device):
-                scores = forward(images)
-            loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.stage.label_smoothing)
+                output = forward(images)
+            loss = loss_of(output, labels, self.stage.label_smoothing)
             # torch has no types for this call
-            self.scaler.scale(loss * (len(labels) / images_in_all)).backward()  # type: ignore[no-untyped-call]
-            loss_sum += loss.item() * len(labels)
-            wrong += int((label_ranks(scores.detach(), labels) > 0).sum())
-        if not math.isfinite(loss_sum):
+            self.scaler.scale(loss.total * (len(labels) / images_in_all)).backward()  # type: ignore[no-untyped-call]
+            total += loss.total.item()
+            sums["loss"] += loss.own.item() * len(labels)
+            sums["wrong"] += loss.wrong
+            if loss.auxiliary is not None:
+                sums["auxiliary_loss"] = sums.get("auxiliary_loss", 0.0) + loss.auxiliary.item() * len(labels)
+        if not math.isfinite(total):
             raise Diverged(
-                f"{self.folder.name}: the loss was {loss_sum} at step {self.progress.step + 1} (learning rate {lr:g}); "
+                f"{self.folder.name}: the loss was {total} at step {self.progress.step + 1} (learning rate {lr:g}); "
                 "train again into another --out with a lower optimizer.lr or with clip_norm"
             )
         if self.stage.clip_norm is not None:
@@ -219,7 +221,7 @@ class SgdLoop:
         self.scaler.update()
         if self.average is not None:
             self._update_average(self.stage.ema_decay or 0.0)
-        return loss_sum / images_in_all, wrong
+        return sums
 
     @torch.no_grad()
     def _update_average(self, decay: float) -> None:
@@ -233,10 +235,12 @@ class SgdLoop:
 
     def _close_epoch(self, history: History, lr: float) -> None:
         sums = self.progress.sums
+        auxiliary = {"auxiliary_loss": sums["auxiliary_loss"] / sums["images"]} if "auxiliary_loss" in sums else {}
         history.add(
             self.progress.step,
             epoch=self.progress.step / len(self.loader),
             loss=sums["loss"] / sums["images"],
+            **auxiliary,
             top1_error=sums["wrong"] / sums["images"],
             lr=lr,
         )

@@ -25,6 +25,7 @@ from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, compare, parse
 from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
+from topfive.training.codes import fit_centres
 from topfive.training.loop import SgdLoop, measure_supply
 from topfive.training.pace import Pace
 from topfive.training.statistics import colour_basis, set_values
@@ -153,6 +154,9 @@ def _stages(
             progress = replace(progress, stage=index + 1, step=0, legs=[], choice=None, sums={}, scaler={})
             stored = {f"classifier/{key}": tensor for key, tensor in classifier.state_dict().items()}
             checkpoint.save(out, progress, stored)
+    started = time.perf_counter()
+    fit_centres(classifier.cpu(), split, geometry, workers)
+    progress.seconds += time.perf_counter() - started
     return classifier, progress, lengths
 
 

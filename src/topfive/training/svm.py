@@ -5,7 +5,6 @@ hinge loss (Fan et al. 2008, JMLR 9, sec. 2), by L-BFGS; the bias is regularised
 """
 
 import logging
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,43 +12,14 @@ from torch import Tensor, nn
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split, subset
-from topfive.data.loader import central_crops
-from topfive.errors import BadData, Misused
+from topfive.errors import Misused
 from topfive.models.hog_svm import HogSvm
 from topfive.recipes.recipe import Svm
+from topfive.training.codes import extract_codes
 
 log = logging.getLogger("topfive")
 
 BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
-
-
-@dataclass
-class Codes:
-    """Features of the images that could be read: codes (N, D), labels (N,), keys (N,) as in `data.draws`."""
-
-    codes: Tensor
-    labels: Tensor
-    rows: list[int]
-    broken: list[Broken]
-
-
-def extract_codes(
-    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False
-) -> Codes:
-    """`classifier.features` of every image of a split, in order; with `mirror`, of the mirrored images instead."""
-    codes: list[Tensor] = []
-    rows: list[int] = []
-    broken: list[Broken] = []
-    features = svm_of(classifier).features
-    classifier.eval()
-    with torch.inference_mode():
-        for batch, bad in central_crops(split, geometry, workers=workers):
-            codes.append(features(batch.images.flip(3) if mirror else batch.images))
-            rows += batch.rows
-            broken += bad
-    if not rows:
-        raise BadData("training: no image of the training split could be decoded; put good copies in their place")
-    return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
 
 
 def objective(weights: Tensor, codes: Tensor, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:

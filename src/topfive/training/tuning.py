@@ -14,9 +14,9 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from topfive.recipes.recipe import Precision
+from topfive.training.loss import Output, loss_of
 
 log = logging.getLogger("topfive")
 
@@ -58,7 +58,7 @@ class Choice:
         dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[self.autocast]
         return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
-    def run(self, classifier: nn.Module) -> Callable[[Tensor], Tensor]:
+    def run(self, classifier: nn.Module) -> Callable[[Tensor], Output]:
         """The function to call on images."""
         return torch.compile(classifier) if self.compile == "yes" else classifier
 
@@ -93,7 +93,8 @@ def time_steps(
     def step() -> None:
         optimizer.zero_grad()
         with choice.arithmetic(images.device):
-            loss = F.cross_entropy(forward(images).float(), labels)
+            output = forward(images)
+        loss = loss_of(output, labels).total
         # torch has no types for this call
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

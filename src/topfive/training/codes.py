@@ -1,0 +1,52 @@
+"""Codes of a training split: what `features` gives for each of its images; and the centres of the classes in them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import Broken, Split
+from topfive.data.loader import central_crops
+from topfive.errors import BadData
+from topfive.layers import Centres
+from topfive.models import Classifier
+
+
+class Codes(NamedTuple):
+    """Codes (N, D) and labels (N,) of images, where they stand in the split; and those that could not be decoded."""
+
+    codes: Tensor
+    labels: Tensor
+    rows: list[int]
+    broken: list[Broken]
+
+
+def extract_codes(
+    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False
+) -> Codes:
+    """`classifier.features` of every image of a split, in order; with `mirror`, of the mirrored images instead."""
+    assert isinstance(classifier, Classifier)
+    codes: list[Tensor] = []
+    rows: list[int] = []
+    broken: list[Broken] = []
+    classifier.eval()
+    with torch.inference_mode():
+        for batch, bad in central_crops(split, geometry, workers=workers):
+            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images))
+            rows += batch.rows
+            broken += bad
+    if not rows:
+        raise BadData("training: no image of the training split could be decoded; put good copies in their place")
+    return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
+
+
+def fit_centres(classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None) -> None:
+    """Put the mean code of each class into the `Centres` of a network that has them, on the CPU; others are left."""
+    layer = getattr(classifier, "centres", None)
+    if not isinstance(layer, Centres):
+        return
+    found = extract_codes(classifier, split, geometry, workers)
+    sums = torch.zeros_like(layer.centres).index_add_(0, found.labels, found.codes)
+    counts = found.labels.bincount(minlength=len(sums)).clamp_min(1)
+    layer.centres.copy_(sums / counts[:, None])

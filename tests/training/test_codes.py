@@ -1,0 +1,33 @@
+"""Networks that train by more than one loss, or by none of scores: what they leave behind."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from topfive.data.imageset import ImageSet
+from topfive.recipes.recipe import Recipe
+from topfive.training import train
+from topfive.training.codes import extract_codes
+from topfive.training.history import read
+from topfive.training.tailoring import geometry_of
+
+
+def test_auxiliary_losses_are_in_the_history(
+    tmp_path: Path, few_digits: ImageSet, quick: Callable[..., Recipe]
+) -> None:
+    recipe = quick("googlenet_small", epochs=1)
+    train("googlenet_small", few_digits, tmp_path / "run", recipe=recipe)
+    [record] = read(tmp_path / "run")
+    assert record["auxiliary_loss"] > record["loss"] > 0  # of two classifiers against one
+
+
+def test_centres_are_the_mean_codes_of_the_classes(
+    tmp_path: Path, few_digits: ImageSet, quick: Callable[..., Recipe]
+) -> None:
+    recipe = quick("facenet_nn2_small", epochs=1)
+    run = train("facenet_nn2_small", few_digits, tmp_path / "run", recipe=recipe)
+    found = extract_codes(run.model.classifier, few_digits.split("train"), geometry_of(recipe))
+    means = torch.stack([found.codes[found.labels == label].mean(0) for label in range(10)])
+    assert torch.allclose(run.model.classifier.centres.centres, means, atol=1e-5)
+    assert "auxiliary_loss" not in read(tmp_path / "run")[0]
