@@ -523,3 +523,23 @@ def test_two_forms_of_answer_are_refused(call: Call, photos: Path, run: Path) ->
     ended = call("predict", run, photos, "--csv", "--json")
     assert (ended.code, ended.out) == (2, "")
     assert "expected one form of answer, got --csv and --json" in ended.err
+
+
+def test_weights_of_another_library_become_a_model_file(call: Call, tmp_path: Path, photos: Path) -> None:
+    draw = np.random.default_rng(0).standard_normal
+    np.savez(tmp_path / "w.npz", first=draw((2, 3072), np.float32), second=draw(2, np.float32))
+    (tmp_path / "names.txt").write_text("cat Felis catus\ndog\n")
+    given = ["import", tmp_path / "w.npz", "--as", "pixels_linear", "--classes", tmp_path / "names.txt"]
+    done = call(*given, "--mean", "0,0,0", "--std", "1,1,1", "--out", tmp_path / "m.safetensors", "--json").json
+    assert (done["entry"], done["classes"]) == ("pixels_linear", 2)
+    assert done["matching"][1].split() == ["first", "->", "classifier.weight", "(2,", "3072)"]
+    picture = next(photos.rglob("*.png"))
+    [answer] = call("predict", tmp_path / "m.safetensors", picture, "--json").json
+    assert {guess["name"] for guess in answer["guesses"]} == {"Felis catus", "dog"}
+    assert call(*given).code == 2  # preprocessing is not known
+    assert "expected --source, or --mean and --std" in call(*given).err
+    assert (
+        "there is no source named 'torchvison' (did you mean torchvision?)"
+        in call(*given, "--source", "torchvison").err
+    )
+    assert "--mean: expected three numbers" in call(*given, "--mean", "0", "--std", "1,1,1").err

@@ -16,7 +16,7 @@ from topfive.training.tailoring import geometry_of
 def test_auxiliary_losses_are_in_the_history(
     tmp_path: Path, few_digits: ImageSet, quick: Callable[..., Recipe]
 ) -> None:
-    recipe = quick("googlenet_small", epochs=1)
+    recipe = quick("googlenet_small", epochs=1, schedule__warmup=0)
     train("googlenet_small", few_digits, tmp_path / "run", recipe=recipe)
     [record] = read(tmp_path / "run")
     assert record["auxiliary_loss"] > record["loss"] > 0  # of two classifiers against one
@@ -25,7 +25,7 @@ def test_auxiliary_losses_are_in_the_history(
 def test_centres_are_the_mean_codes_of_the_classes(
     tmp_path: Path, few_digits: ImageSet, quick: Callable[..., Recipe]
 ) -> None:
-    recipe = quick("facenet_nn2_small", epochs=1)
+    recipe = quick("facenet_nn2_small", epochs=1, schedule__warmup=0)
     run = train("facenet_nn2_small", few_digits, tmp_path / "run", recipe=recipe)
     found = extract_codes(run.model.classifier, few_digits.split("train"), geometry_of(recipe))
     means = torch.stack([found.codes[found.labels == label].mean(0) for label in range(10)])

@@ -285,6 +285,32 @@ def show(
     print(describe(names, image, as_json))
 
 
+@app.command(name="import")
+def import_(
+    weights: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .safetensors, .pth, .pt or .npz.")],
+    name: Annotated[str, typer.Option("--as", metavar="NAME", help="The entry that they are of.")],
+    source: Annotated[
+        str | None, typer.Option(help="Who prepared the images: torchvision, caffe or tensorflow.")
+    ] = None,
+    mean: Annotated[str | None, typer.Option(help="R,G,B in [0, 1], in place of --source.")] = None,
+    std: Annotated[str | None, typer.Option(help="R,G,B in [0, 1], in place of --source.")] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="ilsvrc2012, or a text file with a key and a name a line, in score order.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The model file.", show_default="NAME.safetensors")] = None,
+    as_json: Json = False,
+) -> None:
+    """A model file from another library's weights. Example: topfive import r.pth --as vgg16 --source torchvision"""
+    from topfive.cli.weights import take_in
+
+    taken = take_in(weights, name, source, mean, std, classes, out or Path(f"{name}.safetensors"))
+    if as_json:
+        _print_json(taken)
+        return
+    print("\n".join(taken["matching"]))
+    print(f"model: {taken['model']}")
+
+
 def _pair(text: str) -> tuple[str, str]:
     from topfive.errors import Misused
 

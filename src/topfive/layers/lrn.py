@@ -26,7 +26,7 @@ class LocalResponseNorm(nn.Module):
             # The sum over neighbours is a product with a band of ones, which trains faster than five shifted sums.
             tower = maps.shape[1] // self.groups
             band = torch.ones(tower, tower, device=maps.device).tril(self.n // 2).triu(-(self.n // 2))
-            band = torch.block_diag(*[band] * self.groups) if self.groups > 1 else band
+            band = torch.kron(torch.eye(self.groups, device=maps.device), band)  # a block for each tower
             energy = F.linear(activations.square().permute(0, 2, 3, 1), band).permute(0, 3, 1, 2)
             base = self.k + self.alpha * energy
             if self.beta == 0.75:  # two square roots are quicker than a power

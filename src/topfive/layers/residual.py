@@ -51,11 +51,11 @@ class BasicBlock(nn.Module):
 
     def __init__(self, maps_in: int, maps: int, stride: int, option: Option) -> None:
         super().__init__()
-        self.shortcut = shortcut(option, maps_in, maps, stride)
         self.conv1 = nn.Conv2d(maps_in, maps, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps)
         self.conv2 = nn.Conv2d(maps, maps, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(maps)
+        self.shortcut = shortcut(option, maps_in, maps, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
@@ -86,7 +86,6 @@ class Bottleneck(nn.Module):
         gate: nn.Module | None = None,
     ) -> None:
         super().__init__()
-        self.shortcut = shortcut(option, maps_in, maps, stride)
         first, second = (stride, 1) if strided == 1 else (1, stride)
         self.conv1 = nn.Conv2d(maps_in, width, 1, first, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -95,6 +94,7 @@ class Bottleneck(nn.Module):
         self.conv3 = nn.Conv2d(width, maps, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(maps)
         self.gate = gate
+        self.shortcut = shortcut(option, maps_in, maps, stride)
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""

@@ -23,8 +23,8 @@ class Tower(nn.Module):
 
     def __init__(self, net: AlexNet, half: int) -> None:
         super().__init__()
-        for name in ("conv1", "conv2", "conv3", "conv4", "conv5"):
-            setattr(self, name, half_of_conv(getattr(net, name), half))
+        convs = (net.conv1, net.conv2, net.conv3, net.conv4, net.conv5)
+        self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (half_of_conv(conv, half) for conv in convs)
         self.fc6, self.fc7 = (half_of_linear(layer, half) for layer in (net.fc6, net.fc7))
         self.norm1, self.norm2 = LocalResponseNorm(), LocalResponseNorm()
         self.pool1, self.pool2, self.pool5 = net.pool1, net.pool2, net.pool5
@@ -89,7 +89,8 @@ def half_of_conv(conv: nn.Conv2d, half: int) -> nn.Conv2d:
     """The half of a convolution's maps that one tower gives; of a grouped one, also the half of its inputs."""
     maps = conv.out_channels // 2
     chosen = slice(half * maps, (half + 1) * maps)
-    own = nn.Conv2d(conv.weight.shape[1], maps, conv.kernel_size, conv.stride, conv.padding)
+    kernel, stride, padding = conv.kernel_size[0], conv.stride[0], int(conv.padding[0])
+    own = nn.Conv2d(conv.weight.shape[1], maps, kernel, stride, padding)
     return with_weights(own, conv.weight[chosen], conv.bias[chosen] if conv.bias is not None else None)
 
 

@@ -10,9 +10,12 @@ mobilenet_v1_small, for crops of 32 to 96 px, has half of the maps. Its rule: co
 the first separable layer that strides in Table 1 does not, so that the last maps are of about 4 px (the paper's of 7).
 """
 
+import math
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.functional import relu
 
 from topfive.layers import Classifier, FullPrecisionLinear, init_he
@@ -24,15 +27,37 @@ SMALL = [(maps, 1 if maps <= 128 else stride) for maps, stride in TABLE_1]
 SHALLOW = [row for place, row in enumerate(TABLE_1) if not 6 <= place <= 10]  # Table 5: without the five alike
 
 
+class TensorFlowConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME does: an odd number of lines goes right and below."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """maps: (N, C, H, W). Returns (N, C', ceil(H/stride), ceil(W/stride))."""
+        edges = []
+        for side, kernel, stride in zip(maps.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            missing = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+            edges += [missing // 2, missing - missing // 2]
+        return F.conv2d(F.pad(maps, edges), self.weight, self.bias, self.stride, groups=self.groups)
+
+
+class Form(NamedTuple):
+    """How convolutions with windows are padded, and the number that batch normalization adds to variances."""
+
+    conv: type[nn.Conv2d] = nn.Conv2d
+    eps: float = 1e-5
+
+
+TENSORFLOW = Form(TensorFlowConv2d, 1e-3)
+
+
 class Separable(nn.Module):
     """3x3 depthwise and 1x1 pointwise convolutions, each with batch normalization and ReLU (Fig. 3, right)."""
 
-    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+    def __init__(self, maps_in: int, maps: int, stride: int, form: Form) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(maps_in, maps_in, 3, stride, padding=1, groups=maps_in, bias=False)
-        self.bn1 = nn.BatchNorm2d(maps_in)
+        self.depthwise = form.conv(maps_in, maps_in, 3, stride, padding=1, groups=maps_in, bias=False)
+        self.bn1 = nn.BatchNorm2d(maps_in, form.eps)
         self.pointwise = nn.Conv2d(maps_in, maps, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(maps)
+        self.bn2 = nn.BatchNorm2d(maps, form.eps)
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
@@ -43,10 +68,10 @@ class Separable(nn.Module):
 class Full(nn.Module):
     """A 3x3 convolution across all maps, for the net that separable ones are compared with (Table 4)."""
 
-    def __init__(self, maps_in: int, maps: int, stride: int) -> None:
+    def __init__(self, maps_in: int, maps: int, stride: int, form: Form) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(maps_in, maps, 3, stride, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(maps)
+        self.conv = form.conv(maps_in, maps, 3, stride, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(maps, form.eps)
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
@@ -54,20 +79,24 @@ class Full(nn.Module):
 
 
 class MobileNet(Classifier):
-    """A 3x3 convolution, the rows of a table as blocks, global average pooling, one fully connected layer."""
+    """A 3x3 convolution, the rows of a table as blocks, global average pooling, one fully connected layer.
+
+    tensorflow: pad and normalize as the authors' released weights want it.
+    """
 
     def __init__(
         self, name: str, classes: int, image: int, *, block: type[Separable | Full], rows: list[tuple[int, int]],
-        width: float, small_stem: bool = False,
+        width: float, small_stem: bool = False, tensorflow: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
         stride = max(1, round(image / 32)) if small_stem else 2
+        form = TENSORFLOW if tensorflow else Form()
         maps_in = int(32 * width)
-        self.conv1 = nn.Conv2d(3, maps_in, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(maps_in)
+        self.conv1 = form.conv(3, maps_in, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(maps_in, form.eps)
         blocks: list[nn.Module] = []
         for maps, stride in rows:
-            blocks.append(block(maps_in, int(maps * width), stride))
+            blocks.append(block(maps_in, int(maps * width), stride, form))
             maps_in = int(maps * width)
         self.blocks = nn.Sequential(*blocks)
         self.fc = FullPrecisionLinear(maps_in, classes)

@@ -1,0 +1,54 @@
+"""What `topfive import` does: the words of the command line turned into classes and preprocessing."""
+
+from pathlib import Path
+from typing import Any
+
+from topfive.data.challenge import challenge_classes
+from topfive.data.imageset import ClassLabel
+from topfive.errors import BadFile, Misused, look_up
+from topfive.models.foreign import SOURCES, Source, import_weights, in_words
+from topfive.models.modelfile import save
+from topfive.models.zoo import ZOO
+
+CHALLENGE = "ilsvrc2012"
+
+
+def take_in(
+    weights: Path, name: str, source: str | None, mean: str | None, std: str | None, classes: str | None, out: Path
+) -> dict[str, Any]:
+    """Write the model file `out`; the document that is printed."""
+    card = look_up(name, ZOO, kind="entry")
+    if (source is None) == (mean is None and std is None) or (mean is None) != (std is None):
+        raise Misused(
+            "import: expected --source, or --mean and --std: weights are worth nothing without the values of pixels "
+            f"that they were fitted on; known sources: {', '.join(SOURCES)}"
+        )
+    prepared = (
+        look_up(source, SOURCES, kind="source") if source else Source(_colours("--mean", mean), _colours("--std", std))
+    )
+    if classes is None and (source is None or card.classes != len(challenge_classes())):
+        raise Misused(f"import: expected --classes, {CHALLENGE} or a text file: the names of {name}'s scores in order")
+    labels = challenge_classes() if classes in (None, CHALLENGE) else read_classes(Path(str(classes)))
+    model, matching, theirs = import_weights(weights, name, labels, prepared)
+    save(model, out)
+    return {"model": str(out), "entry": name, "classes": len(labels), "matching": list(in_words(matching, theirs))}
+
+
+def read_classes(path: Path) -> tuple[ClassLabel, ...]:
+    """One class a line: its key, and after a space its name, which is the key where it is left out."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path}: cannot be read as a list of classes ({error}); give one class a line") from error
+    labels = tuple(ClassLabel(key, name.strip() or key) for key, _, name in (line.partition(" ") for line in lines))
+    if len({label.key for label in labels}) < max(2, len(labels)):
+        raise BadFile(f"{path}: expected two classes or more with keys of their own, got {len(labels)} lines; mend it")
+    return labels
+
+
+def _colours(option: str, text: str | None) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(part) for part in str(text).split(","))
+    except ValueError:
+        raise Misused(f"{option}: expected three numbers, R,G,B in [0, 1], got {text!r}") from None
+    return red, green, blue

@@ -1,0 +1,308 @@
+"""Weights from elsewhere: the arrays of a file that another library wrote, put into one of our networks.
+
+Read: `.safetensors`, `.pth` and `.pt` (torch's restricted reader, which runs no code), `.npz` of named arrays. An array
+finds its place by a table of names where the library is known, else by order and shape: the arrays, as they stand in
+the file or sorted by name, must have the shapes of the network's tensors one by one. What leaves two readings is
+refused. A file whose batch normalization was folded into its convolutions, weight and bias alone, is taken too: the
+normalization then only adds the bias.
+"""
+
+import hashlib
+import pickle
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ClassLabel
+from topfive.errors import BadFile
+from topfive.layers import Classifier
+from topfive.models.modelfile import Model
+from topfive.models.zoo import ZOO, build, options
+
+Arrays = dict[str, Tensor]
+WRAPPERS = ("state_dict", "model", "model_state", "net", "params")  # under which checkpoints keep their tensors
+COUNTERS = "num_batches_tracked"
+ROLES = {  # what the tensors of a batch normalization are called
+    "weight": ("weight", "gamma", "scale"),
+    "bias": ("bias", "beta", "shift", "offset"),
+    "running_mean": ("running_mean", "moving_mean", "mean"),
+    "running_var": ("running_var", "moving_variance", "moving_var", "variance", "var"),
+}
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which array became which tensor, (theirs, ours) in our order, and how that was found. folded: without BN."""
+
+    pairs: list[tuple[str, str]]
+    how: str
+    folded: bool = False
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of a file, as they stand in it; BadFile for what cannot be read, is cut short or would run code."""
+    readers: dict[str, Callable[[Path], Any]] = {
+        ".safetensors": load_file, ".pth": _read_torch, ".pt": _read_torch, ".npz": _read_numpy
+    }  # fmt: skip
+    if path.suffix not in readers:
+        raise BadFile(
+            f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no ending'}; convert it first"
+        )
+    try:
+        found = readers[path.suffix](path)
+    except FileNotFoundError as error:
+        raise BadFile(f"{path}: no such file; give a file of weights") from error
+    except pickle.UnpicklingError as error:
+        raise BadFile(
+            f"{path}: holds something other than tensors, which was not run; save its state_dict alone"
+        ) from error
+    except (SafetensorError, OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise BadFile(f"{path}: cannot be read ({reason}); copy it again") from error
+    for wrapper in WRAPPERS:
+        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
+            found = found[wrapper]
+    tensors = (
+        {key: value for key, value in found.items() if isinstance(value, Tensor)} if isinstance(found, dict) else {}
+    )
+    arrays = {key.removeprefix("module."): value for key, value in tensors.items() if not key.endswith(COUNTERS)}
+    if not arrays:
+        raise BadFile(f"{path}: expected named arrays, found none; save the state_dict of the network")
+    return arrays
+
+
+def _read_torch(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _read_numpy(path: Path) -> Arrays:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
+
+
+def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
+    """Where each array of `theirs` belongs in `network`; `where` is the file, for messages.
+
+    Raises BadFile when there is no place for an array, or more than one.
+    """
+    ours = wanted(network)
+    for library, rename in TABLES.items():
+        renamed = {key: rename(key) for key in ours}
+        if set(renamed.values()) == set(theirs) and all(theirs[renamed[key]].shape == ours[key].shape for key in ours):
+            return Matching([(renamed[key], key) for key in ours], f"by the names of {library}")
+    folded = without_normalization(network, ours)
+    readings = []
+    for order, names in (("order", list(theirs)), ("sorted names", sorted(theirs, key=natural))):
+        for targets in (ours, folded):
+            if [theirs[name].shape for name in names] == [tensor.shape for tensor in targets.values()]:
+                pairs = list(zip(names, targets, strict=True))
+                readings.append(Matching(pairs, f"by {order} and shape", folded=targets is folded))
+                break
+    if not readings:
+        raise BadFile(_no_way(where, network, ours, folded, theirs))
+    first, *others = readings
+    for other in others:
+        for (name, key), (another, _) in zip(first.pairs, other.pairs, strict=True):
+            if name != another:
+                raise BadFile(
+                    f"{where}: {key} may be {name}, by the order of the file, or {another}, by the order of the names; "
+                    "write the arrays in the order of their names"
+                )
+    if not first.folded:
+        _refuse_swapped(network, first.pairs, where)
+    return first
+
+
+def wanted(network: Classifier) -> Arrays:
+    """The tensors that a file must bring: all but the preprocessing, which is stated apart, and counters."""
+    state = network.state_dict()
+    return {key: state[key] for key in state if not key.startswith("normalize.") and not key.endswith(COUNTERS)}
+
+
+def normalized(network: Classifier) -> dict[str, bool] | None:
+    """Batch normalization -> whether the convolution before it has a bias; None where one follows no convolution."""
+    found: dict[str, bool] = {}
+    before: nn.Module | None = None
+    for name, part in network.named_modules():
+        if isinstance(part, nn.BatchNorm2d):
+            if not isinstance(before, nn.Conv2d) or before.out_channels != part.num_features:
+                return None
+            found[name] = before.bias is not None
+        if not any(True for _ in part.children()):
+            before = part
+    return found
+
+
+def without_normalization(network: Classifier, ours: Arrays) -> Arrays:
+    """`ours` as a file has it whose batch normalization is folded: of each only the bias, or that of its convolution.
+
+    All of `ours` for a network that normalizes before it convolves, which cannot be folded.
+    """
+    dropped = set()
+    for name, biased in (normalized(network) or {}).items():
+        dropped |= {f"{name}.{tensor}" for tensor in ROLES if tensor != "bias" or biased}
+    return {key: tensor for key, tensor in ours.items() if key not in dropped} if dropped else ours
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key by which names sort as people count, weights before biases.
+
+    >>> sorted(["conv10.weight", "conv2.bias", "conv2.weight"], key=natural)
+    ['conv2.weight', 'conv2.bias', 'conv10.weight']
+    """
+    ranks = {word: rank for rank, words in enumerate(ROLES.values()) for word in words} | {"w": 0, "b": 1}
+    pieces = re.findall(r"\d+|[a-zA-Z_]+", name)
+    return [(0, int(one), "") if one.isdigit() else (1, ranks.get(one.lower(), -1), one) for one in pieces]
+
+
+def _refuse_swapped(network: Classifier, pairs: list[tuple[str, str]], where: str) -> None:
+    """Shapes do not tell the four vectors of a batch normalization apart: their names must."""
+    norms = {name for name, part in network.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    for theirs, ours in pairs:
+        module, _, role = ours.rpartition(".")
+        if module in norms and not any(theirs.lower().endswith(word) for word in ROLES[role]):
+            raise BadFile(
+                f"{where}: {theirs} stands where {ours} is expected, and its name does not say whether it is a scale, "
+                "a shift, a mean or a variance; name them weight, bias, running_mean and running_var"
+            )
+
+
+def _no_way(where: str, network: Classifier, ours: Arrays, folded: Arrays, theirs: Arrays) -> str:
+    counts = (
+        str(len(ours)) if len(folded) == len(ours) else f"{len(ours)}, or {len(folded)} without batch normalization"
+    )
+    if len(theirs) not in (len(ours), len(folded)):
+        return f"{where}: expected the {counts} arrays of {network.name}, got {len(theirs)}; is it another network?"
+    targets = ours if len(theirs) == len(ours) else folded
+    for (key, mine), (name, array) in zip(targets.items(), theirs.items(), strict=True):
+        if mine.shape != array.shape:
+            return (
+                f"{where}: {network.name} expects {tuple(mine.shape)} for {key}, the file has {tuple(array.shape)} for "
+                f"{name} in that place, and its names are not known; put the arrays in the network's order"
+            )
+    raise AssertionError("every shape agrees")
+
+
+def fill(network: Classifier, theirs: Arrays, matching: Matching) -> None:
+    """Put the arrays into the network, in float32."""
+    state = network.state_dict()
+    for name in (normalized(network) or {}) if matching.folded else {}:
+        norm = network.get_submodule(name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        # It divides by the root of (variance + eps), which its weight takes back; what is left is its bias.
+        values = {"weight": (1 + norm.eps) ** 0.5, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        state |= {f"{name}.{key}": torch.full_like(norm.weight, value).detach() for key, value in values.items()}
+    network.load_state_dict(state | {ours: theirs[name].float() for name, ours in matching.pairs})
+
+
+def swap_red_and_blue(network: Classifier) -> None:
+    """Turn a network that was fitted on BGR images, as Caffe's are, into one of RGB images."""
+    first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1))
+
+
+# Names of other libraries, as rules from ours: (pattern, replacement), the first that fits, applied once to each name.
+RESNET_RULES = [
+    (r"conv(\d)_x\.(\d+)\.shortcut\.", lambda found: f"layer{int(found[1]) - 1}.{found[2]}.downsample."),
+    (r"conv(\d)_x\.(\d+)\.", lambda found: f"layer{int(found[1]) - 1}.{found[2]}."),
+]
+INCEPTION_LETTERS = "abcdefg"
+GOOGLENET_BRANCHES = {"one": "branch1", "three": "branch2", "five": "branch3", "pool": "branch4"}
+
+
+def resnet_name(key: str) -> str:
+    """Ours -> torchvision's and timm's, of residual nets."""
+    for pattern, replacement in RESNET_RULES:
+        key, done = re.subn(f"^{pattern}", replacement, key)
+        if done:
+            break
+    return key
+
+
+def googlenet_name(key: str) -> str:
+    """Ours -> torchvision's, of GoogLeNet."""
+    key = key.replace("auxiliary", "aux")
+    key = re.sub(r"^conv2\.(\d)", lambda found: f"conv{int(found[1]) + 2}", key)
+    key = re.sub(r"^inception([35])\.(\d)", lambda found: f"inception{found[1]}{INCEPTION_LETTERS[int(found[2])]}", key)
+    key = re.sub(r"^inception4bcd\.(\d)", lambda found: f"inception4{INCEPTION_LETTERS[int(found[1]) + 1]}", key)
+    return re.sub(r"\.(one|three|five|pool)\.", lambda found: f".{GOOGLENET_BRANCHES[found[1]]}.", key)
+
+
+def same_name(key: str) -> str:
+    """Ours."""
+    return key
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "topfive": same_name, "torchvision or timm": resnet_name, "torchvision": googlenet_name
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """How a library prepares images for its weights. mean, std: RGB, in [0, 1]. bgr: the first layer sees BGR."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bgr: bool = False
+
+
+SOURCES = {
+    "torchvision": Source((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "caffe": Source((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3, bgr=True),
+    "tensorflow": Source((0.5,) * 3, (0.5,) * 3),
+}
+
+
+def import_weights(
+    path: Path, name: str, classes: tuple[ClassLabel, ...], source: Source
+) -> tuple[Model, Matching, Arrays]:
+    """The entry `name` with the weights of a file, how they were matched, and the arrays.
+
+    Images are resized so that a crop of 224 px is taken out of 256, and larger crops in proportion. Raises UnknownName
+    for the entry, BadFile for a file that does not fit it.
+    """
+    theirs = read_arrays(path)
+    network = build(name, len(classes))
+    plain = "auxiliary" in options(ZOO[name]) and not any("aux" in key.lower() for key in theirs)
+    if plain:  # a file without the auxiliary classifiers, which nothing asks after training
+        network = build(name, len(classes), auxiliary=False)
+    matching = match(network, theirs, str(path))
+    fill(network, theirs, matching)
+    if source.bgr:
+        swap_red_and_blue(network)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (source.mean, source.std))
+    network.normalize.set_values(mean, std)
+    crop = ZOO[name].image
+    geometry = Geometry(256 if crop <= 227 else round(crop * 256 / 224), crop)
+    model = Model(
+        entry=name, arguments={"auxiliary": False} if plain else {}, classes=classes, geometry=geometry,
+        classifier=network.eval(), data={"name": path.name, "sha256": sha256(path)}, external_data=True,
+    )  # fmt: skip
+    return model, matching, theirs
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def in_words(matching: Matching, theirs: Arrays) -> Iterator[str]:
+    """The mapping, a line an array."""
+    yield f"{len(matching.pairs)} arrays placed {matching.how}" + (
+        ", batch normalization folded" if matching.folded else ""
+    )
+    width = max(len(name) for name, _ in matching.pairs)
+    for name, ours in matching.pairs:
+        yield f"  {name:{width}}  ->  {ours}  {tuple(theirs[name].shape)}"

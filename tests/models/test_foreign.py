@@ -1,0 +1,199 @@
+"""Weights of other libraries: every file that leaves one reading is taken, every other is refused in one sentence."""
+
+import pickle
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from topfive.data.challenge import challenge_classes
+from topfive.data.imageset import ClassLabel
+from topfive.errors import BadFile
+from topfive.models import build, load, save
+from topfive.models.foreign import SOURCES, Source, import_weights, natural, normalized, resnet_name
+
+TEN = tuple(ClassLabel(str(index), str(index)) for index in range(10))
+GREY = Source((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def trained(name, **arguments):
+    """A network whose every tensor is its own, as after training; in evaluation mode."""
+    torch.manual_seed(3)
+    net = build(name, 10, **arguments)
+    for part in net.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, std=0.2)
+            nn.init.normal_(part.running_mean, std=0.2)
+            nn.init.uniform_(part.running_var, 0.5, 1.5)
+    return net.eval()
+
+
+def arrays(net):
+    """Its tensors, but for preprocessing and counters."""
+    kept = {key: value for key, value in net.state_dict().items() if not key.startswith("normalize.")}
+    return {key: value for key, value in kept.items() if not key.endswith("num_batches_tracked")}
+
+
+def folded(net):
+    """Weight and bias of each layer alone, under names nobody knows, with batch normalization folded in."""
+    found, layers = {}, [part for part in net.modules() if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d)]
+    for number, part in enumerate(layers):
+        if isinstance(part, nn.BatchNorm2d):
+            continue
+        weight, bias = part.weight.detach(), None if part.bias is None else part.bias.detach()
+        after = layers[number + 1] if number + 1 < len(layers) else None
+        if isinstance(after, nn.BatchNorm2d):
+            scale = after.weight / (after.running_var + after.eps).sqrt()
+            weight = weight * scale[:, None, None, None]
+            bias = after.bias + ((0 if bias is None else bias) - after.running_mean) * scale
+        found[f"op{number}/kernel"] = weight.detach().numpy()
+        found[f"op{number}/offset"] = bias.detach().numpy()
+    return found
+
+
+def scores(net, side=32):
+    torch.manual_seed(4)
+    with torch.no_grad():
+        return net(torch.rand(2, 3, side, side))
+
+
+def plain(net):
+    """With the preprocessing of GREY."""
+    net.normalize.set_values(torch.full((3, 1, 1), 0.5), torch.full((3, 1, 1), 0.25))
+    return net
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pth", "npz"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_every_kind_of_file_gives_the_scores(tmp_path, ending, wrapped):
+    net, path = trained("resnet18_b_small"), tmp_path / f"w.{ending}"
+    tensors = {resnet_name(key): value.contiguous() for key, value in arrays(net).items()}
+    if ending == "safetensors":
+        save_file(tensors, path)
+    elif ending == "pth":
+        torch.save(
+            {"state_dict": {f"module.{key}": value for key, value in tensors.items()}} if wrapped else tensors, path
+        )
+    else:
+        np.savez(path, **{key: value.numpy() for key, value in tensors.items()})
+    model, matching, _ = import_weights(path, "resnet18_b_small", TEN, GREY)
+    assert matching.how == "by the names of torchvision or timm"
+    assert torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-5)
+    kept = load(save(model, tmp_path / "m.safetensors"))
+    assert torch.equal(scores(kept.classifier), scores(model.classifier))
+    assert (kept.external_data, kept.classes) == (True, TEN)
+
+
+FOLDABLE = [
+    "resnet18_b_small",
+    "mobilenet_v1_small",
+    "bn_inception_small",
+    "inception_v3_small",
+    "resnext50_32x4d_small",
+]
+
+
+@pytest.mark.parametrize("name", [*FOLDABLE, "vgg16_small", "zfnet_small", "highway1_cifar10"])
+def test_unknown_names_without_normalization_load_by_order_and_shape(tmp_path, name):
+    net = trained(name)
+    np.savez(tmp_path / "w.npz", **folded(net))
+    model, matching, _ = import_weights(tmp_path / "w.npz", name, TEN, GREY)
+    assert matching.how == "by order and shape"
+    assert matching.folded == (name in FOLDABLE)
+    expected = scores(plain(net))
+    assert torch.allclose(scores(model.classifier), expected, atol=1e-4 * max(1, expected.abs().max().item()))
+
+
+def test_a_convolution_with_a_bias_and_normalization_folds_too():
+    assert set(normalized(build("vgg11_bn")).values()) == {True}
+    assert set(normalized(build("resnet18_b_small")).values()) == {False}
+    assert normalized(build("cifar_preact_resnet110")) is None
+
+
+def test_the_order_is_restored_from_names_that_count(tmp_path):
+    net = trained("vgg16_small")
+    named = {f"layer_{number}": value for number, value in enumerate(arrays(net).values())}
+    save_file({key: value.contiguous() for key, value in named.items()}, tmp_path / "w.safetensors")  # sorts its keys
+    model, matching, _ = import_weights(tmp_path / "w.safetensors", "vgg16_small", TEN, GREY)
+    assert matching.how == "by sorted names and shape"
+    assert torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-5)
+    assert sorted(["a10", "a9.bias", "a9.weight"], key=natural) == ["a9.weight", "a9.bias", "a10"]
+
+
+def test_two_readings_are_refused(tmp_path):
+    net = trained("vgg16_small")
+    keys = list(arrays(net))
+    assert arrays(net)[keys[10]].shape == arrays(net)[keys[12]].shape
+    names = {key: f"n{number:03d}" for number, key in enumerate(keys)}
+    names[keys[10]], names[keys[12]] = names[keys[12]], names[keys[10]]
+    np.savez(tmp_path / "w.npz", **{names[key]: arrays(net)[key].numpy() for key in keys})
+    said = r"w\.npz: .* may be n012, by the order of the file, or n010, by the order of the names"
+    with pytest.raises(BadFile, match=said):
+        import_weights(tmp_path / "w.npz", "vgg16_small", TEN, GREY)
+
+
+def test_vectors_of_a_normalization_without_a_role_are_refused(tmp_path):
+    named = {f"array{number:03d}": value for number, value in enumerate(arrays(trained("resnet18_b_small")).values())}
+    np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in named.items()})
+    with pytest.raises(
+        BadFile, match=r"array001 stands where bn1.weight is expected, and its name does not say whether"
+    ):
+        import_weights(tmp_path / "w.npz", "resnet18_b_small", TEN, GREY)
+
+
+def test_weights_fitted_on_bgr_see_rgb(tmp_path):
+    net = trained("zfnet_small")
+    np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in arrays(net).items()})
+    model, _, _ = import_weights(tmp_path / "w.npz", "zfnet_small", TEN, SOURCES["caffe"])
+    red, green, blue = torch.rand(2, 3, 32, 32).unbind(1)
+    bgr = torch.stack([blue - 103.939 / 255, green - 116.779 / 255, red - 123.68 / 255], 1) * 255
+    with torch.no_grad():
+        assert torch.allclose(model.classifier(torch.stack([red, green, blue], 1)), net(bgr), rtol=1e-3, atol=1e-2)
+
+
+class Trap:
+    def __reduce__(self):
+        return (open, ("sprung", "w"))
+
+
+def broken_files(folder):
+    """(file, what is said of it)"""
+    tensors = {key: value.contiguous() for key, value in arrays(trained("resnet18_b_small")).items()}
+    save_file(tensors, folder / "cut.safetensors")
+    whole = (folder / "cut.safetensors").read_bytes()
+    (folder / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    torch.save(tensors, folder / "cut.pth")
+    (folder / "cut.pth").write_bytes((folder / "cut.pth").read_bytes()[:50_000])
+    (folder / "trap.pth").write_bytes(pickle.dumps({"weight": Trap()}))
+    np.savez(folder / "trap.npz", weight=np.array([Trap()], dtype=object))
+    (folder / "text.npz").write_text("text")
+    np.savez(folder / "few.npz", weight=np.zeros((3, 3)))
+    np.savez(folder / "shape.npz", **{key: value.numpy().reshape(-1)[:, None] for key, value in tensors.items()})
+    (folder / "weights.h5").write_text("")
+    return {
+        "cut.safetensors": "cannot be read", "cut.pth": "cannot be read", "text.npz": "cannot be read",
+        "trap.pth": "holds something other than tensors, which was not run", "trap.npz": "cannot be read",
+        "few.npz": "expected the 122, or 42 without batch normalization arrays of resnet18_b_small, got 1",
+        "shape.npz": "resnet18_b_small expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1) for conv1.weight",
+        "weights.h5": "expected one of .safetensors, .pth, .pt, .npz, got .h5", "none.pth": "no such file",
+    }  # fmt: skip
+
+
+def test_broken_files_are_named_and_nothing_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, said in broken_files(tmp_path).items():
+        with pytest.raises(BadFile, match=rf"{re.escape(name)}: .*{re.escape(said)}"):
+            import_weights(tmp_path / name, "resnet18_b_small", TEN, GREY)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_the_classes_of_the_challenge_are_a_thousand_synsets_in_order():
+    classes = challenge_classes()
+    keys = [label.key for label in classes]
+    assert (len(classes), len(set(keys)), keys) == (1000, 1000, sorted(keys))
+    assert [label.name for label in classes if label.name == "crane"] == ["crane", "crane"]
+    assert classes[283].name == "Persian cat"
