@@ -18,21 +18,21 @@ def random_pictures(images: int, side: int = 32) -> Tensor:
     return torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8, generator=generator)
 
 
-def torchvision_transforms() -> Any:
-    """`torchvision.transforms`; two operators, which its wheel lacks beside the CPU's torch, are declared first."""
-    if not hasattr(torchvision_transforms, "library"):
+def torchvision(part: str) -> Any:
+    """`torchvision.<part>`; two operators, which its wheel lacks beside the CPU's torch, are declared first."""
+    if not hasattr(torchvision, "library"):
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        torchvision_transforms.library = library  # kept: the declarations live as long as it does
-    return importlib.import_module("torchvision.transforms")
+        torchvision.library = library  # kept: the declarations live as long as it does
+    return importlib.import_module(f"torchvision.{part}")
 
 
 class TorchvisionImages(Dataset[tuple[Tensor, int]]):
     """As `torchvision.datasets.CIFAR10`: (N, 32, 32, 3) uint8 in memory, each image transformed by itself."""
 
     def __init__(self, pictures: Tensor, labels: Tensor) -> None:
-        transforms = torchvision_transforms()
+        transforms = torchvision("transforms")
         self.pictures = pictures.permute(0, 2, 3, 1).contiguous().numpy()
         self.labels: list[int] = labels.tolist()
         self.transform = transforms.Compose(

@@ -287,7 +287,9 @@ def show(
 
 @app.command(name="import")
 def import_(
-    weights: Annotated[Path, typer.Argument(metavar="FILE", help="Weights: .safetensors, .pth, .pt or .npz.")],
+    weights: Annotated[
+        str, typer.Argument(metavar="FILE", help=".safetensors, .pth, .pt or .npz; or hub:OWNER/REPO/FILE to fetch.")
+    ],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="The entry that they are of.")],
     source: Annotated[
         str | None, typer.Option(help="Who prepared the images: torchvision, caffe or tensorflow.")

@@ -5,16 +5,17 @@ from typing import Any
 
 from topfive.data.challenge import challenge_classes
 from topfive.data.imageset import ClassLabel
-from topfive.errors import BadFile, Misused, look_up
-from topfive.models.foreign import SOURCES, Source, import_weights, in_words
+from topfive.errors import BadFile, MissingExtra, Misused, look_up
+from topfive.models.foreign import SOURCES, Source, import_weights, in_words, sha256
 from topfive.models.modelfile import save
 from topfive.models.zoo import ZOO
 
 CHALLENGE = "ilsvrc2012"
+HUB = "hub:"
 
 
 def take_in(
-    weights: Path, name: str, source: str | None, mean: str | None, std: str | None, classes: str | None, out: Path
+    weights: str, name: str, source: str | None, mean: str | None, std: str | None, classes: str | None, out: Path
 ) -> dict[str, Any]:
     """Write the model file `out`; the document that is printed."""
     card = look_up(name, ZOO, kind="entry")
@@ -29,9 +30,33 @@ def take_in(
     if classes is None and (source is None or card.classes != len(challenge_classes())):
         raise Misused(f"import: expected --classes, {CHALLENGE} or a text file: the names of {name}'s scores in order")
     labels = challenge_classes() if classes in (None, CHALLENGE) else read_classes(Path(str(classes)))
-    model, matching, theirs = import_weights(weights, name, labels, prepared)
+    file = fetch(weights.removeprefix(HUB)) if weights.startswith(HUB) else Path(weights)
+    model, matching, theirs = import_weights(file, name, labels, prepared)
     save(model, out)
     return {"model": str(out), "entry": name, "classes": len(labels), "matching": list(in_words(matching, theirs))}
+
+
+def fetch(place: str) -> Path:
+    """A file of the Hugging Face hub, OWNER/REPO/FILE, checked against the checksum that the hub states for it.
+
+    Raises MissingExtra without the extra `hub`, BadFile where there is no such file or it came with another checksum.
+    """
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise MissingExtra(f"{HUB}{place}: needs huggingface_hub; pip install 'topfive[hub]'") from None
+    owner, _, rest = place.partition("/")
+    repository, _, name = rest.partition("/")
+    if not (owner and repository and name):
+        raise Misused(f"{HUB}{place}: expected {HUB}OWNER/REPO/FILE")
+    try:
+        [stated] = huggingface_hub.HfApi().get_paths_info(f"{owner}/{repository}", [name])
+        file = Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", name))
+    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds, and so is an empty answer
+        raise BadFile(f"{HUB}{place}: could not be fetched ({str(error).splitlines()[0]}); check the name") from error
+    if stated.lfs is not None and stated.lfs.sha256 != sha256(file):
+        raise BadFile(f"{HUB}{place}: came with another checksum than the hub states; delete {file} and fetch it again")
+    return file
 
 
 def read_classes(path: Path) -> tuple[ClassLabel, ...]:

@@ -1,5 +1,6 @@
 """Bricks that two or more models share."""
 
+from topfive.layers.activation import ACTIVATIONS, Maxout, activation
 from topfive.layers.auxiliary import WithAuxiliary
 from topfive.layers.classifier import Classifier
 from topfive.layers.embedding import Centres, Embeddings
@@ -7,13 +8,13 @@ from topfive.layers.inception import ConvUnit, Inception, Unit, chain, scaled_un
 from topfive.layers.init import init_he
 from topfive.layers.linear import FullPrecisionLinear
 from topfive.layers.lrn import LocalResponseNorm
-from topfive.layers.maxout import MaxoutLinear
 from topfive.layers.normalize import Normalize
 from topfive.layers.precision import full_precision
 from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
 from topfive.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
+    "ACTIVATIONS",
     "BasicBlock",
     "Bottleneck",
     "Centres",
@@ -23,7 +24,7 @@ __all__ = [
     "FullPrecisionLinear",
     "Inception",
     "LocalResponseNorm",
-    "MaxoutLinear",
+    "Maxout",
     "Normalize",
     "Option",
     "ProjectionShortcut",
@@ -31,6 +32,7 @@ __all__ = [
     "Unit",
     "WithAuxiliary",
     "ZeroPadShortcut",
+    "activation",
     "chain",
     "full_precision",
     "init_he",

@@ -33,8 +33,8 @@ class Tower(nn.Module):
     def below(self, images: Tensor) -> Tensor:
         """Up to conv3: (N, 3, 227, 227) -> (N, 128, 13, 13)."""
         maps = self.pool1(self.norm1(relu(self.conv1(images))))  # -> (N, 48, 27, 27)
-        maps = self.pool2(self.norm2(relu(self.conv2(maps))))  # -> (N, 128, 13, 13)
-        return maps
+        shrunk: Tensor = self.pool2(self.norm2(relu(self.conv2(maps))))  # -> (N, 128, 13, 13)
+        return shrunk
 
     def middle(self, maps: Tensor) -> Tensor:
         """conv3, of both towers' maps, to pool5: (N, 256, 13, 13) -> (N, 128, 6, 6)."""

@@ -13,10 +13,10 @@ after 5 epochs (one run each).
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
 from topfive.errors import Misused
 from topfive.layers import Classifier, FullPrecisionLinear, init_he
+from topfive.layers import activation as make_activation
 from topfive.models.card import Card
 
 CAFFE_STD = [1e-4, 0.01, 0.01, 0.01]  # conv1, conv2, conv3, ip1
@@ -25,18 +25,21 @@ CAFFE_STD = [1e-4, 0.01, 0.01, 0.01]  # conv1, conv2, conv3, ip1
 class CudaConvnet(Classifier):
     """Three 5x5 convolutions, each pooled 3x3 by 2 (in ceil mode, as Caffe), and one fully connected layer.
 
-    image: side of the crop in px, from which the inputs of ip1 follow. init: "he" or "caffe".
+    image: side of the crop in px, from which the inputs of ip1 follow. init: "he" or "caffe". activation: by name.
     """
 
     head = "ip1"
 
-    def __init__(self, name: str, classes: int, image: int, *, init: Literal["he", "caffe"] = "he") -> None:
+    def __init__(
+        self, name: str, classes: int, image: int, *, init: Literal["he", "caffe"] = "he", activation: str = "relu"
+    ) -> None:
         super().__init__(name, image)
-        self.conv1 = nn.Conv2d(3, 32, 5, padding=2)
+        (self.active1, pieces), (self.active2, _), (self.active3, _) = (make_activation(activation) for _ in range(3))
+        self.conv1 = nn.Conv2d(3, 32 * pieces, 5, padding=2)
         self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
-        self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 32 * pieces, 5, padding=2)
         self.pool2 = nn.AvgPool2d(3, 2, ceil_mode=True)
-        self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
+        self.conv3 = nn.Conv2d(32, 64 * pieces, 5, padding=2)
         self.pool3 = nn.AvgPool2d(3, 2, ceil_mode=True)
         side = image
         for _ in range(3):
@@ -52,9 +55,9 @@ class CudaConvnet(Classifier):
 
     def body(self, maps: Tensor) -> Tensor:
         """pool3, flat: (N, 3, image, image) -> (N, 64 * (image/8)^2). Sizes at line ends are those of 32 px."""
-        maps = relu(self.pool1(self.conv1(maps)))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
-        maps = self.pool2(relu(self.conv2(maps)))  # -> (N, 32, 8, 8)
-        maps = self.pool3(relu(self.conv3(maps)))  # -> (N, 64, 4, 4)
+        maps = self.active1(self.pool1(self.conv1(maps)))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
+        maps = self.pool2(self.active2(self.conv2(maps)))  # -> (N, 32, 8, 8)
+        maps = self.pool3(self.active3(self.conv3(maps)))  # -> (N, 64, 4, 4)
         return maps.flatten(1)  # -> (N, 1024)
 
 

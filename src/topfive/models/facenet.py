@@ -25,7 +25,7 @@ from topfive.layers import (
     Embeddings,
     Inception,
     LocalResponseNorm,
-    MaxoutLinear,
+    Maxout,
     init_he,
 )
 from topfive.models.card import Card
@@ -76,7 +76,7 @@ def nn1(name: str, classes: int, image: int) -> FaceNet:
         unit(384, 384, 1), unit(384, 256, 3),  # -> (N, 256, 14, 14)
         unit(256, 256, 1), unit(256, 256, 3),
         unit(256, 256, 1), unit(256, 256, 3), pool(ceil_mode=True), nn.Flatten(),  # -> (N, 256 * 7 * 7)
-        MaxoutLinear(256 * 7 * 7, 4096), MaxoutLinear(4096, 4096),  # -> (N, 4096)
+        nn.Linear(256 * 7 * 7, 2 * 4096), Maxout(), nn.Linear(4096, 2 * 4096), Maxout(),  # -> (N, 4096)
     )  # fmt: skip
     return FaceNet(name, classes, image, 1, trunk, 4096)
 

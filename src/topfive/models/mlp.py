@@ -6,30 +6,32 @@ squared error. The paper starts from "small random weights" and gives no range; 
 out saturated.
 """
 
-import torch
 from torch import Tensor, nn
 
 from topfive.layers import Classifier, FullPrecisionLinear
+from topfive.layers import activation as make_activation
 from topfive.models.card import Card
 
 
 class Mlp(Classifier):
-    """Pixels, `hidden` sigmoid units, classes. image: side of the crop in px."""
+    """Pixels, `hidden` units, classes. image: side of the crop in px. activation: of the units, by name."""
 
     head = "classifier"
 
-    def __init__(self, name: str, classes: int, image: int, *, hidden: int = 500) -> None:
+    def __init__(self, name: str, classes: int, image: int, *, hidden: int = 500, activation: str = "sigmoid") -> None:
         super().__init__(name, image)
-        self.hidden = nn.Linear(3 * image * image, hidden)
+        self.activation, pieces = make_activation(activation)
+        self.hidden = nn.Linear(3 * image * image, hidden * pieces)
         self.classifier = FullPrecisionLinear(hidden, classes)
         for layer in (self.hidden, self.classifier):
             nn.init.uniform_(layer.weight, -(layer.in_features**-0.5), layer.in_features**-0.5)
             nn.init.zeros_(layer.bias)
 
     def body(self, maps: Tensor) -> Tensor:
-        """The hidden units: (N, 3, image, image) -> (N, hidden) in (0, 1)."""
+        """The hidden units: (N, 3, image, image) -> (N, hidden), in (0, 1) for sigmoids."""
         pixels = maps.flatten(1)  # -> (N, 3 * image * image)
-        return torch.sigmoid(self.hidden(pixels))  # -> (N, hidden)
+        code: Tensor = self.activation(self.hidden(pixels))  # -> (N, hidden)
+        return code
 
 
 CARDS: dict[str, Card] = {

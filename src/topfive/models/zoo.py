@@ -22,6 +22,7 @@ from topfive.models import (
     nin,
     pixels_linear,
     preact_resnet,
+    prelu_net,
     resnet,
     resnext,
     senet,
@@ -31,8 +32,9 @@ from topfive.models import (
 from topfive.models.card import Card
 
 LINEAGE = (
-    pixels_linear, mlp, hog_svm, lenet5, cuda_convnet, alexnet, zfnet, nin, vgg, googlenet, highway, bn_inception,
-    facenet, inception_v3, cifar_resnet, resnet, preact_resnet, inception_resnet_v2, resnext, senet, mobilenet,
+    pixels_linear, mlp, hog_svm, lenet5, cuda_convnet, alexnet, zfnet, nin, vgg, googlenet, highway, prelu_net,
+    bn_inception, facenet, inception_v3, cifar_resnet, resnet, preact_resnet, inception_resnet_v2, resnext, senet,
+    mobilenet,
 )  # fmt: skip
 
 ZOO: dict[str, Card] = dict(
