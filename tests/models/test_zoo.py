@@ -17,7 +17,8 @@ LIGHT = [
     "cifar_resnet20", "cifar_plain20", "resnet18_b_small", "cifar_preact_resnet110",
     "nin_cifar10", "lenet5_dense", "lenet_caffe", "mobilenet_v1_0.25_128", "mobilenet_v1_small", "zfnet_small",
     "vgg16_small", "googlenet_small", "bn_inception_small", "inception_v3_small", "inception_resnet_v2_small",
-    "highway1_cifar10", "highway_fc10", "plain_fc10", "resnext50_32x4d_small", "se_resnet50_small", "facenet_nn2_small", "prelu_net_a_small",
+    "highway1_cifar10", "highway_fc10", "plain_fc10", "resnext50_32x4d_small", "se_resnet50_small", "facenet_nn2_small",
+    "prelu_net_a_small",
 ]  # fmt: skip
 DEEP = [
     *LIGHT, "alexnet", "resnet18_b", "resnet50_a", "preact_resnet50", "resnext50_32x4d", "se_resnet50", "googlenet",

@@ -10,6 +10,7 @@ from topfive.layers.linear import FullPrecisionLinear
 from topfive.layers.lrn import LocalResponseNorm
 from topfive.layers.normalize import Normalize
 from topfive.layers.precision import full_precision
+from topfive.layers.recompute import Recomputed
 from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
 from topfive.layers.squeeze_excite import SqueezeExcite
 
@@ -28,6 +29,7 @@ __all__ = [
     "Normalize",
     "Option",
     "ProjectionShortcut",
+    "Recomputed",
     "SqueezeExcite",
     "Unit",
     "WithAuxiliary",

@@ -9,16 +9,19 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import BasicBlock, Classifier, FullPrecisionLinear, Option, init_residual
+from topfive.layers import BasicBlock, Classifier, FullPrecisionLinear, Option, Recomputed, init_residual
 from topfive.models.card import Card
 
 STAGES = [(16, 1), (32, 2), (64, 2)]  # maps, stride of the first block
 
 
 class CifarResNet(Classifier):
-    """6n + 2 layers with weights. Takes any image whose sides are multiples of 4 and at least 16 px."""
+    """6n + 2 layers with weights. Takes any image whose sides are multiples of 4 and at least 16 px.
 
-    def __init__(self, name: str, classes: int, image: int, *, n: int, option: Option) -> None:
+    recompute: keep less in memory while training, for more time (see `layers.Recomputed`).
+    """
+
+    def __init__(self, name: str, classes: int, image: int, *, n: int, option: Option, recompute: bool = False) -> None:
         super().__init__(name, at_least=16, multiple_of=4)
         self.conv1 = nn.Conv2d(3, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
@@ -26,7 +29,7 @@ class CifarResNet(Classifier):
         for maps, stride in STAGES:
             blocks = [BasicBlock(maps_in, maps, stride, option)]
             blocks += [BasicBlock(maps, maps, 1, option) for _ in range(n - 1)]
-            stages.append(nn.Sequential(*blocks))
+            stages.append(Recomputed(*blocks) if recompute else nn.Sequential(*blocks))
             maps_in = maps
         self.stage1, self.stage2, self.stage3 = stages
         self.fc = FullPrecisionLinear(maps_in, classes)

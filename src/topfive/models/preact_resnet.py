@@ -11,7 +11,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import Classifier, FullPrecisionLinear, ZeroPadShortcut, init_residual
+from topfive.layers import Classifier, FullPrecisionLinear, Recomputed, ZeroPadShortcut, init_residual
 from topfive.models.card import Card
 from topfive.models.resnet import photo_card
 
@@ -62,10 +62,12 @@ class PreactUnit(nn.Module):
 
 
 def units(
-    kind: Kind, maps_in: int, maps: int, stride: int, count: int, strided: Literal[1, 2], activate: bool = True
-) -> nn.Sequential:
+    kind: Kind, maps_in: int, maps: int, stride: int, count: int, strided: Literal[1, 2], recompute: bool,
+    activate: bool = True,
+) -> nn.Sequential:  # fmt: skip
     """`count` units, the first of which may stride and change the number of maps."""
-    return nn.Sequential(
+    stack = Recomputed if recompute else nn.Sequential
+    return stack(
         PreactUnit(kind, maps_in, maps, stride, strided, activate),
         *(PreactUnit(kind, maps, maps, 1, strided) for _ in range(count - 1)),
     )
@@ -91,27 +93,30 @@ class PreactResNet(Classifier):
         return relu(self.bn(maps)).mean((2, 3))  # -> (N, maps)
 
 
-def cifar(name: str, classes: int, image: int, *, kind: Kind, n: int) -> PreactResNet:
-    """6n + 2 or 9n + 2 layers. `image` changes nothing: global average pooling takes every size."""
+def cifar(name: str, classes: int, image: int, *, kind: Kind, n: int, recompute: bool = False) -> PreactResNet:
+    """6n + 2 or 9n + 2 layers. `image` changes nothing: global average pooling takes every size.
+
+    recompute: keep less in memory while training, for more time (see `layers.Recomputed`).
+    """
     stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
     wider, maps_in, stages = 4 if kind == "bottleneck" else 1, 16, list[nn.Module]()
     for maps, stride in CIFAR_STAGES:
-        stages.append(units(kind, maps_in, wider * maps, stride, n, strided=1))
+        stages.append(units(kind, maps_in, wider * maps, stride, n, 1, recompute))
         maps_in = wider * maps
     return PreactResNet(name, classes, stem, stages, maps_in, at_least=16, multiple_of=4)
 
 
-def large(name: str, classes: int, image: int, *, depth: int) -> PreactResNet:
-    """A net for photos. `image` changes nothing: global average pooling takes every size."""
+def large(name: str, classes: int, image: int, *, depth: int, recompute: bool = False) -> PreactResNet:
+    """A net for photos. `image` changes nothing: global average pooling takes every size. recompute: as in `cifar`."""
     stem = nn.Sequential(
         nn.Conv2d(3, 64, 7, 2, padding=3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)
     )
     one, two, three, four = BLOCKS[depth]
     stages: list[nn.Module] = [
-        units("bottleneck", 64, 256, 1, one, strided=2, activate=False),
-        units("bottleneck", 256, 512, 2, two, strided=2),
-        units("bottleneck", 512, 1024, 2, three, strided=2),
-        units("bottleneck", 1024, 2048, 2, four, strided=2),
+        units("bottleneck", 64, 256, 1, one, 2, recompute, activate=False),
+        units("bottleneck", 256, 512, 2, two, 2, recompute),
+        units("bottleneck", 512, 1024, 2, three, 2, recompute),
+        units("bottleneck", 1024, 2048, 2, four, 2, recompute),
     ]
     return PreactResNet(name, classes, stem, stages, 2048, at_least=32)
 
