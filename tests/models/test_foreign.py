@@ -177,7 +177,7 @@ def broken_files(folder):
     return {
         "cut.safetensors": "cannot be read", "cut.pth": "cannot be read", "text.npz": "cannot be read",
         "trap.pth": "holds something other than tensors, which was not run", "trap.npz": "cannot be read",
-        "few.npz": "expected the 122, or 42 without batch normalization arrays of resnet18_b_small, got 1",
+        "few.npz": "expected the 102, or 42 without batch normalization arrays of resnet18_b_small, got 1",
         "shape.npz": "resnet18_b_small expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1) for conv1.weight",
         "weights.h5": "expected one of .safetensors, .pth, .pt, .npz, got .h5", "none.pth": "no such file",
     }  # fmt: skip

@@ -10,6 +10,7 @@ normalization then only adds the bias.
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile
 from topfive.layers import Classifier
+from topfive.models.graph import leaf, leaf_graph, leaf_name
 from topfive.models.modelfile import Model
 from topfive.models.zoo import ZOO, build, options
 
@@ -82,7 +84,9 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def _read_torch(path: Path) -> Any:
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is said anyway
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _read_numpy(path: Path) -> Arrays:
@@ -106,7 +110,7 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
         for targets in (ours, folded):
             if [theirs[name].shape for name in names] == [tensor.shape for tensor in targets.values()]:
                 pairs = list(zip(names, targets, strict=True))
-                readings.append(Matching(pairs, f"by {order} and shape", folded=targets is folded))
+                readings.append(Matching(pairs, f"by {order} and shape", folded=targets is not ours))
                 break
     if not readings:
         raise BadFile(_no_way(where, network, ours, folded, theirs))
@@ -130,16 +134,16 @@ def wanted(network: Classifier) -> Arrays:
 
 
 def normalized(network: Classifier) -> dict[str, bool] | None:
-    """Batch normalization -> whether the convolution before it has a bias; None where one follows no convolution."""
+    """Batch normalization -> whether the convolution before it has a bias; None where one has no convolution alone."""
     found: dict[str, bool] = {}
-    before: nn.Module | None = None
-    for name, part in network.named_modules():
-        if isinstance(part, nn.BatchNorm2d):
-            if not isinstance(before, nn.Conv2d) or before.out_channels != part.num_features:
-                return None
-            found[name] = before.bias is not None
-        if not any(True for _ in part.children()):
-            before = part
+    for node in leaf_graph(network).nodes:
+        if node.op != "call_module" or not isinstance(leaf(network, node), nn.BatchNorm2d):
+            continue
+        [before] = node.all_input_nodes
+        source = leaf(network, before) if before.op == "call_module" else None
+        if not isinstance(source, nn.Conv2d) or len(before.users) > 1:
+            return None
+        found[leaf_name(node)] = source.bias is not None
     return found
 
 

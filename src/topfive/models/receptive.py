@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import fx, nn
 
 from topfive.layers import Classifier
+from topfive.models.graph import leaf, leaf_graph, leaf_name
 
 
 class Field(NamedTuple):
@@ -25,17 +26,15 @@ def receptive_fields(classifier: Classifier) -> dict[str, tuple[int, int]]:
     >>> receptive_fields(build("vgg11"))["conv5.4"]
     (150, 150)
     """
-    graph = _Leaves().trace(_Body(classifier))
     fields: dict[fx.Node, Field | None] = {}
     named: dict[str, tuple[int, int]] = {}
-    for node in graph.nodes:
+    for node in leaf_graph(classifier).nodes:
         seen = [fields[source] for source in node.all_input_nodes if source in fields]
         field = Field((1, 1), (1, 1)) if node.op == "placeholder" else _largest(seen)
         if node.op == "call_module" and field is not None:
-            name = str(node.target).removeprefix("classifier.")
-            field = _after(classifier.get_submodule(name), field)
+            field = _after(leaf(classifier, node), field)
             if field is not None:
-                named[name] = field.size
+                named[leaf_name(node)] = field.size
         elif node.op == "call_method" and node.target in ("mean", "flatten"):
             field = None  # it sees everything from here on
         fields[node] = field
@@ -57,21 +56,3 @@ def _largest(fields: list[Field | None]) -> Field | None:
 
 def _pair(value: Any) -> tuple[int, int]:
     return (value[0], value[1]) if isinstance(value, tuple) else (value, value)
-
-
-class _Body(nn.Module):
-    """`body` as a forward pass; the checks before it cannot be traced and see no pixels."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, maps: Any) -> Any:
-        return self.classifier.body(maps)
-
-
-class _Leaves(fx.Tracer):
-    """Traces down to modules without children."""
-
-    def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
-        return not any(True for _ in module.children())
