@@ -15,7 +15,7 @@ from topfive.models import Classifier
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm
-from topfive.training.codes import extract_codes
+from topfive.training.codes import centres_of, extract_codes
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
 from topfive.training.svm import objective
@@ -29,7 +29,7 @@ FEW = 64  # images that answering and coding are timed on
 
 @dataclass(frozen=True)
 class Forecast:
-    """need: seconds to train by the whole recipe. answering: seconds for the judged images.
+    """need: seconds to train by the whole recipe. answering: seconds for the judged images, after training.
 
     recipe: with the layout and arithmetic that were found fastest.
     """
@@ -43,6 +43,8 @@ def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
     """What the whole recipe needs on this machine."""
     classifier = build(name, len(data.classes), **recipe.model).eval()
     answering = answering_seconds(classifier, geometry_of(recipe), data)
+    if centres_of(classifier) is not None:  # the codes of all training images, too, are computed after training
+        answering *= 1 + len(data.split("train")) / len(data.split(data.judged))
     statistics = statistics_seconds(classifier, recipe, data)
     stage = recipe.stage[0]
     if isinstance(stage, Svm):

@@ -231,7 +231,8 @@ CARDS: dict[str, Card] = {
         macs=325_680,
         depth=7,
         published="0.95 % top-1 error, MNIST test (0.8 % with distorted training images)",
-        note="the 1998 net: grey images, trainable sub-sampling, incomplete C3, RBF output",
+        note="the 1998 net: grey images, trainable sub-sampling, incomplete C3, RBF output with drawn codes "
+        "for the ten digits and codes of +-1 from a fixed seed for other classes",
     ),
     "lenet5_dense": Card(
         partial(DenseLeNet, maps=(6, 16), units=[120, 84], pool=nn.AvgPool2d, squashing=nn.Tanh, squash_maps=True),

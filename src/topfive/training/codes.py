@@ -41,10 +41,16 @@ def extract_codes(
     return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
 
 
+def centres_of(classifier: nn.Module) -> Centres | None:
+    """The centres of a network that scores by them."""
+    layer = getattr(classifier, "centres", None)
+    return layer if isinstance(layer, Centres) else None
+
+
 def fit_centres(classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None) -> None:
     """Put the mean code of each class into the `Centres` of a network that has them, on the CPU; others are left."""
-    layer = getattr(classifier, "centres", None)
-    if not isinstance(layer, Centres):
+    layer = centres_of(classifier)
+    if layer is None:
         return
     found = extract_codes(classifier, split, geometry, workers)
     sums = torch.zeros_like(layer.centres).index_add_(0, found.labels, found.codes)
