@@ -543,3 +543,6 @@ def test_weights_of_another_library_become_a_model_file(call: Call, tmp_path: Pa
         in call(*given, "--source", "torchvison").err
     )
     assert "--mean: expected three numbers" in call(*given, "--mean", "0", "--std", "1,1,1").err
+    assert "--mean: expected numbers in [0, 1]" in call(*given, "--mean", "9,nan,0", "--std", "1,1,1").err
+    again = call(*given, "--mean", "0,0,0", "--std", "1,1,1", "--out", tmp_path / "m.safetensors")
+    assert (again.code, "m.safetensors: is there already" in again.err) == (2, True)

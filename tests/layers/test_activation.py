@@ -14,6 +14,16 @@ def test_maxout_is_the_greatest_of_neighbours():
     assert torch.equal(Maxout()(maps)[:, 1], torch.maximum(maps[:, 2], maps[:, 3]))
 
 
+BY_HAND = {
+    "sigmoid": lambda x: 1 / (1 + (-x).exp()),
+    "tanh": lambda x: 2 / (1 + (-2 * x).exp()) - 1,
+    "relu": lambda x: x.clamp(min=0),
+    "leaky_relu": lambda x: torch.where(x > 0, x, x / 100),
+    "prelu": lambda x: torch.where(x > 0, x, x / 4),
+    "maxout": lambda x: torch.maximum(x[:, ::2], x[:, 1::2]),
+}
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @pytest.mark.parametrize("entry", ["mlp", "cifar10_cuda_convnet"])
 def test_networks_take_every_activation(entry, name):
@@ -21,6 +31,11 @@ def test_networks_take_every_activation(entry, name):
     net, images = build(entry, 4, activation=name), torch.rand(2, 3, 32, 32)
     width = {"mlp": 500, "cifar10_cuda_convnet": 1024}[entry]
     assert net.features(images).shape == (2, width)
+    expected = BY_HAND[name]
+    if entry == "mlp":
+        assert torch.allclose(net.features(images), expected(net.hidden(images.flatten(1))), atol=1e-6)
+    else:
+        assert torch.allclose(net.active2(net.conv2.weight), expected(net.conv2.weight), atol=1e-6)
     net(images).sum().backward()
     assert all(weights.grad is not None for weights in net.parameters())
 

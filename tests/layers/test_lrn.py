@@ -62,6 +62,12 @@ def test_channels_last_stays_channels_last():
     assert torch.allclose(ours, LocalResponseNorm()(maps))
 
 
+def test_caffes_has_another_constant_and_divides_alpha():
+    maps = torch.randn(2, 7, 3, 3, generator=torch.Generator().manual_seed(0)) * 100
+    theirs = torch.nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=1.0)(maps)
+    assert torch.allclose(LocalResponseNorm.of_caffe()(maps), theirs, rtol=1e-5)
+
+
 def test_towers_do_not_see_each_other():
     maps = torch.randn(2, 12, 3, 3, generator=torch.Generator().manual_seed(3)) * 100
     apart = torch.cat([LocalResponseNorm()(half) for half in maps.chunk(2, 1)], 1)

@@ -18,6 +18,11 @@ def test_two_devices_give_the_scores_of_one():
     assert (one[0] - one[1]).abs().max() > 1e-2 * one.abs().max()
 
 
+def test_a_net_that_does_not_normalize_by_tower_is_refused():
+    with pytest.raises(Misused, match="alexnet: expected an alexnet of two towers"):
+        TwoTowers(build("alexnet", lrn=False), ("cpu", "cpu"))
+
+
 def test_all_weights_of_the_net_are_in_the_towers():
     net = build("alexnet", classes=20)
     towers = TwoTowers(net, ("cpu", "cpu"))

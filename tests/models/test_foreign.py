@@ -11,9 +11,18 @@ from torch import nn
 
 from topfive.data.challenge import challenge_classes
 from topfive.data.imageset import ClassLabel
-from topfive.errors import BadFile
+from topfive.errors import BadFile, Misused
 from topfive.models import build, load, save
-from topfive.models.foreign import SOURCES, Source, import_weights, natural, normalized, resnet_name
+from topfive.models.foreign import (
+    SOURCES,
+    Source,
+    googlenet_name,
+    import_weights,
+    natural,
+    normalized,
+    resnet_name,
+    source_of,
+)  # fmt: skip
 
 TEN = tuple(ClassLabel(str(index), str(index)) for index in range(10))
 GREY = Source((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -67,8 +76,7 @@ def plain(net):
     return net
 
 
-@pytest.mark.parametrize("ending", ["safetensors", "pth", "npz"])
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize(("ending", "wrapped"), [("safetensors", False), ("pth", False), ("pth", True), ("npz", False)])
 def test_every_kind_of_file_gives_the_scores(tmp_path, ending, wrapped):
     net, path = trained("resnet18_b_small"), tmp_path / f"w.{ending}"
     tensors = {resnet_name(key): value.contiguous() for key, value in arrays(net).items()}
@@ -86,6 +94,7 @@ def test_every_kind_of_file_gives_the_scores(tmp_path, ending, wrapped):
     kept = load(save(model, tmp_path / "m.safetensors"))
     assert torch.equal(scores(kept.classifier), scores(model.classifier))
     assert (kept.external_data, kept.classes) == (True, TEN)
+    assert (kept.geometry.resize_short, kept.geometry.crop) == (32, 32)
 
 
 FOLDABLE = [
@@ -95,6 +104,42 @@ FOLDABLE = [
     "inception_v3_small",
     "resnext50_32x4d_small",
 ]
+
+
+def test_googlenet_is_known_by_its_names_in_any_order(tmp_path):
+    net = trained("googlenet_torchvision")
+    named = [(googlenet_name(key), value) for key, value in arrays(net).items()]
+    torch.save(dict(sorted(named, key=lambda pair: pair[0][::-1])), tmp_path / "w.pth")
+    assert {"conv3.conv.weight", "inception4d.branch2.1.bn.bias", "aux2.fc1.weight"} <= {name for name, _ in named}
+    model, matching, _ = import_weights(tmp_path / "w.pth", "googlenet_torchvision", TEN, GREY)
+    assert matching.how == "by the names of torchvision"
+    assert torch.allclose(scores(model.classifier, 64), scores(plain(net), 64), atol=1e-4)
+    assert (model.geometry.resize_short, model.geometry.crop) == (256, 224)
+
+
+def test_torchvisions_bottlenecks_are_not_the_papers(tmp_path):
+    net = trained("resnet50_b")
+    torch.save({resnet_name(key): value for key, value in arrays(net).items()}, tmp_path / "w.pth")
+    with pytest.raises(Misused, match=r"w\.pth: has torchvision's names, .*; import it as resnet50_v1_5"):
+        import_weights(tmp_path / "w.pth", "resnet50_b", TEN, GREY)
+
+
+def test_the_source_of_inception_is_that_of_its_first_layer():
+    usual, turned = source_of("torchvision", "vgg16"), source_of("torchvision", "inception_v3")
+    assert (usual.mean[0], turned.mean[0], turned.std[0]) == (0.485, 0.5, 0.5)
+    image = torch.rand(3)  # what torchvision's `transform_input` does to an image that was normalized as usual
+    mean, std = torch.tensor(usual.mean), torch.tensor(usual.std)
+    transformed = (image - mean) / std * (std / 0.5) + (mean - 0.5) / 0.5
+    assert torch.allclose(transformed, (image - 0.5) / 0.5, atol=1e-6)
+
+
+def test_weights_of_grey_images_see_the_luma_of_the_preprocessing(tmp_path):
+    net = trained("lenet_caffe")
+    np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in arrays(net).items()})
+    model, _, _ = import_weights(tmp_path / "w.npz", "lenet_caffe", TEN, GREY)
+    assert model.classifier.normalize.mean.item() == pytest.approx(0.5)
+    with pytest.raises(Misused, match="lenet_caffe: has no convolution of three colours to turn round"):
+        import_weights(tmp_path / "w.npz", "lenet_caffe", TEN, SOURCES["caffe"])
 
 
 @pytest.mark.parametrize("name", [*FOLDABLE, "vgg16_small", "zfnet_small", "highway1_cifar10"])
@@ -173,10 +218,15 @@ def broken_files(folder):
     (folder / "text.npz").write_text("text")
     np.savez(folder / "few.npz", weight=np.zeros((3, 3)))
     np.savez(folder / "shape.npz", **{key: value.numpy().reshape(-1)[:, None] for key, value in tensors.items()})
+    np.savez(folder / "words.npz", weight=np.zeros(3), note=np.array("text"))
+    np.save(folder / "one.npy", np.zeros(3))
+    (folder / "one.npy").rename(folder / "one.npz")
+    torch.save({0: torch.zeros(3)}, folder / "numbered.pth")
     (folder / "weights.h5").write_text("")
     return {
         "cut.safetensors": "cannot be read", "cut.pth": "cannot be read", "text.npz": "cannot be read",
         "trap.pth": "holds something other than tensors, which was not run", "trap.npz": "cannot be read",
+        "words.npz": "cannot be read", "one.npz": "cannot be read", "numbered.pth": "expected named arrays, found none",
         "few.npz": "expected the 102, or 42 without batch normalization arrays of resnet18_b_small, got 1",
         "shape.npz": "resnet18_b_small expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1) for conv1.weight",
         "weights.h5": "expected one of .safetensors, .pth, .pt, .npz, got .h5", "none.pth": "no such file",

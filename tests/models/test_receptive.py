@@ -28,7 +28,36 @@ def test_windows_that_are_not_square_see_further_one_way():
     assert wide > high
 
 
-@pytest.mark.parametrize("name", [name for name in ZOO if name.endswith("_small") or not ZOO[name].smallest_photo])
+def test_where_branches_meet_each_way_has_its_own_largest():
+    net = build("inception_v3")
+    found = receptive_fields(net)
+    wide, high = (found[f"mixed7.0.three.1.{way}.conv"] for way in ("wide", "high"))
+    assert wide[1] > high[1] and high[0] > wide[0]
+    both = found["mixed7.1.one.conv"]
+    assert both >= (high[0], wide[1])
+    assert both[0] >= high[0] and both[1] >= wide[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "seen", "unseen"),
+    [
+        ("se_resnet50_small", "conv2_x.0.conv3", "conv2_x.1.conv1"),
+        ("prelu_net_a_small", "stage3.9", "pyramid.grids.2"),
+        ("facenet_nn2_small", "trunk.1.conv", "fc"),
+        ("hog_svm", "", "hog"),
+    ],
+)
+def test_what_sees_everything_has_no_field(name, seen, unseen):
+    found = receptive_fields(build(name))
+    assert not seen or seen in found
+    assert unseen not in found
+
+
+GATED = "se_"  # after the first gate every layer sees the whole image
+LOCAL = [name for name, card in ZOO.items() if not card.smallest_photo and not name.startswith(GATED)]
+
+
+@pytest.mark.parametrize("name", LOCAL)
 def test_every_convolution_before_the_pooled_code_has_a_field(name):
     if ZOO[name].depth and ZOO[name].depth > 200:
         pytest.skip("thousands of layers like those of the smaller nets")

@@ -176,6 +176,25 @@ def test_both_ends_of_the_sides_are_taken(name):
             assert module(torch.empty(1, 3, side, side)).shape == (1, 3)
 
 
+@pytest.mark.parametrize("name", [name for name, card in ZOO.items() if card.sides == (32, 96)])
+def test_small_forms_take_every_side_or_say_why_not(name):
+    for side in range(32, 97):
+        with torch.device("meta"):
+            if side % ZOO[name].multiple_of:
+                with pytest.raises(Misused, match=f"{name}: image must be 32 to 96 px and a multiple of"):
+                    build(name, classes=3, image=side)
+                continue
+            build(name, classes=3, image=side)(torch.empty(2, 3, side, side))
+
+
+@pytest.mark.parametrize("name", ["googlenet", "bn_inception", "se_bn_inception"])
+def test_sides_of_photos_in_steps(name):
+    for side in range(160, 257, 8):
+        with torch.device("meta"):
+            if side % ZOO[name].multiple_of == 0:
+                build(name, classes=3, image=side)(torch.empty(2, 3, side, side))
+
+
 @pytest.mark.parametrize("name", [*DEEP, "vgg11", "zfnet", "senet154"])
 def test_wrong_images_are_refused_by_name(name):
     with torch.device("meta"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from topfive.models import build
 from topfive.recipes.recipe import Optimizer
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 
@@ -83,3 +84,12 @@ def test_momenta_take_the_layout_of_their_weights() -> None:
     found = momenta(net, optimizer)
     assert torch.equal(found["weight"], kept["weight"]) and torch.equal(found["bias"], kept["bias"])
     assert found["weight"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_slopes_of_prelu_are_never_pulled_towards_relu() -> None:
+    net = build("prelu_net_a_small")
+    optimizer = build_optimizer(net, Optimizer(lr=0.1, weight_decay=0.01))
+    decays = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    slopes = [part.weight for part in net.modules() if isinstance(part, nn.PReLU)]
+    assert {decays[id(slope)] for slope in slopes} == {0.0}
+    assert decays[id(net.fc3.bias)] == 0.01

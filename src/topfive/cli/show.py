@@ -62,7 +62,7 @@ def _entry(name: str, image: int | None, as_json: bool) -> str:
         sides = "x".join(map(str, row.output)), _side(row.kernel), _side(row.stride), _side(fields.get(row.name))
         table.add_row(row.name, row.op, *sides, _count(row.params), _count(row.macs))
     table.add_row("total", "", "", "", "", "", f"{whole.params:,}", f"{whole.macs:,}")
-    if card.params is not None and card.macs is not None and side == card.image:
+    if card.params is not None and card.macs is not None and side == card.image and not card.counted_here:
         table.add_row("published definition", "", "", "", "", "", f"{card.params:,}", f"{card.macs:,}")
     head = [
         f"{name} ({card.year}), {card.source}",

@@ -6,7 +6,7 @@ from typing import Any
 from topfive.data.challenge import challenge_classes
 from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile, MissingExtra, Misused, look_up
-from topfive.models.foreign import SOURCES, Source, import_weights, in_words, sha256
+from topfive.models.foreign import SOURCES, Source, import_weights, in_words, sha256, source_of
 from topfive.models.modelfile import save
 from topfive.models.zoo import ZOO
 
@@ -24,12 +24,12 @@ def take_in(
             "import: expected --source, or --mean and --std: weights are worth nothing without the values of pixels "
             f"that they were fitted on; known sources: {', '.join(SOURCES)}"
         )
-    prepared = (
-        look_up(source, SOURCES, kind="source") if source else Source(_colours("--mean", mean), _colours("--std", std))
-    )
+    prepared = source_of(source, name) if source else Source(_colours("--mean", mean), _colours("--std", std))
     if classes is None and (source is None or card.classes != len(challenge_classes())):
         raise Misused(f"import: expected --classes, {CHALLENGE} or a text file: the names of {name}'s scores in order")
     labels = challenge_classes() if classes in (None, CHALLENGE) else read_classes(Path(str(classes)))
+    if out.exists():
+        raise Misused(f"{out}: is there already; choose another --out")
     file = fetch(weights.removeprefix(HUB)) if weights.startswith(HUB) else Path(weights)
     model, matching, theirs = import_weights(file, name, labels, prepared)
     save(model, out)
@@ -52,8 +52,9 @@ def fetch(place: str) -> Path:
     try:
         [stated] = huggingface_hub.HfApi().get_paths_info(f"{owner}/{repository}", [name])
         file = Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", name))
-    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds, and so is an empty answer
-        raise BadFile(f"{HUB}{place}: could not be fetched ({str(error).splitlines()[0]}); check the name") from error
+    except Exception as error:  # the hub's errors, and those of the network below it, have no common class
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadFile(f"{HUB}{place}: could not be fetched ({reason}); check the name and the network") from error
     if stated.lfs is not None and stated.lfs.sha256 != sha256(file):
         raise BadFile(f"{HUB}{place}: came with another checksum than the hub states; delete {file} and fetch it again")
     return file
@@ -76,4 +77,6 @@ def _colours(option: str, text: str | None) -> tuple[float, float, float]:
         red, green, blue = (float(part) for part in str(text).split(","))
     except ValueError:
         raise Misused(f"{option}: expected three numbers, R,G,B in [0, 1], got {text!r}") from None
+    if not all(0 <= value <= 1 for value in (red, green, blue)):  # false for what is not a number
+        raise Misused(f"{option}: expected numbers in [0, 1], got {text!r}; divide those of bytes by 255")
     return red, green, blue

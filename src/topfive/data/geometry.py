@@ -66,6 +66,15 @@ def to_images(pixels: Pixels | Tensor, device: torch.device | str = "cpu") -> Te
     return images if images.shape[1] == 3 else images.repeat(1, 3, 1, 1).contiguous(memory_format=torch.channels_last)
 
 
+def short_side(crop: int) -> int:
+    """What the shorter side is resized to where nothing else is said, px: small crops see whole images.
+
+    >>> short_side(32), short_side(224)
+    (32, 256)
+    """
+    return crop if crop <= 96 else round(crop * 256 / 224)
+
+
 def center(image: Pixels, side: int) -> Pixels:
     """The central square of `side` px of an (H, W, C) image; where the image ends before it, black."""
     missing = [max(0, side - length) for length in image.shape[:2]]

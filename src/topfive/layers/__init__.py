@@ -8,7 +8,7 @@ from topfive.layers.inception import ConvUnit, Inception, Unit, chain, scaled_un
 from topfive.layers.init import init_he
 from topfive.layers.linear import FullPrecisionLinear
 from topfive.layers.lrn import LocalResponseNorm
-from topfive.layers.normalize import Normalize
+from topfive.layers.normalize import LUMA, Normalize
 from topfive.layers.precision import full_precision
 from topfive.layers.recompute import Recomputed
 from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
@@ -16,6 +16,7 @@ from topfive.layers.squeeze_excite import SqueezeExcite
 
 __all__ = [
     "ACTIVATIONS",
+    "LUMA",
     "BasicBlock",
     "Bottleneck",
     "Centres",

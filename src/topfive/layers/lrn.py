@@ -36,6 +36,11 @@ class LocalResponseNorm(nn.Module):
                 scale = base.pow(-self.beta)
             return (activations * scale).to(maps.dtype)
 
+    @classmethod
+    def of_caffe(cls) -> "LocalResponseNorm":
+        """The layer as Caffe's model zoo states it: k is 1 there, and alpha is divided by n."""
+        return cls(k=1.0, alpha=1e-4 / 5)
+
     def extra_repr(self) -> str:
         """The constants, for print(network)."""
         return f"n={self.n}, k={self.k}, alpha={self.alpha}, beta={self.beta}, groups={self.groups}"

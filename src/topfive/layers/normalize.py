@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from topfive.errors import BadShape, Misused
 
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
+
 
 class Normalize(nn.Module):
     """(images - mean) / std, after an optional step to one luma channel. Begins as the identity: mean 0, std 1.
@@ -54,7 +56,7 @@ class Normalize(nn.Module):
                            f"crop them to {height} x {width}, or train with a mean per channel")  # fmt: skip
         if self.luma:
             red, green, blue = images.unbind(1)
-            images = (0.299 * red + 0.587 * green + 0.114 * blue).unsqueeze(1)  # (N, 3, H, W) -> (N, 1, H, W)
+            images = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)  # (N, 3, H, W) -> (N, 1, H, W)
         return (images - self.mean) / self.std
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

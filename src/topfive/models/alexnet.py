@@ -1,8 +1,8 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton 2012, NIPS 2012, sec. 3 and Fig. 2; and one of its towers for small images.
 
-caffenet pools before it normalizes, as the Caffe model zoo's reference net of that name. alexnet_single_tower has the
-same widths without groups. alexnet_owt is the single tower of Krizhevsky 2014, arXiv:1404.5997, with 64, 192, 384, 256
-and 256 maps and without LRN; torchvision passes its weights on as "alexnet".
+caffenet pools before it normalizes, with the constants of Caffe, as its model zoo's reference net of that name.
+alexnet_single_tower has the same widths without groups. alexnet_owt is the single tower of Krizhevsky 2014,
+arXiv:1404.5997, with 64, 192, 384, 256 and 256 maps and without LRN; torchvision passes its weights on as "alexnet".
 
 `alexnet_towers.TwoTowers` puts the two towers on two devices, as the paper trained them.
 
@@ -19,6 +19,7 @@ and normalized to a deviation near 1, with SGD at 0.01 for 6 epochs, it stayed a
 weights and got 90 % right from He's (one run each).
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -58,6 +59,8 @@ ONE_WEIRD_TRICK = [
     Conv(256, 3, 1, 1, 1, 1.0),
 ]
 
+EACH_TOWER = partial(LocalResponseNorm, groups=2)  # normalizes its own maps alone, as each of the paper's devices did
+
 
 def one_tower(image: int) -> list[Conv]:
     """The rows of alexnet_small for crops of `image` px."""
@@ -71,15 +74,16 @@ class AlexNet(Classifier):
 
     rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
     (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
-    conv1 and conv2. towers: that normalize their own maps alone, as each of the paper's two devices did. pool_first:
-    pool before that, as CaffeNet. init: "paper" or "he". image: side of the crop in px.
+    conv1 and conv2. norm: makes these layers. pool_first: pool before that, as CaffeNet. init: "paper" or "he".
+    image: side of the crop in px.
     """
 
     head = "fc8"
 
     def __init__(
         self, name: str, classes: int, image: int, *, rows: list[Conv], units: int = 4096, dropout: float = 0.5,
-        lrn: bool = True, towers: int = 1, pool_first: bool = False, init: Literal["paper", "he"] = "paper",
+        lrn: bool = True, norm: Callable[[], nn.Module] = LocalResponseNorm, pool_first: bool = False,
+        init: Literal["paper", "he"] = "paper",
     ) -> None:  # fmt: skip
         super().__init__(name, image)
         self.pool_first = pool_first
@@ -87,7 +91,7 @@ class AlexNet(Classifier):
         convs = [nn.Conv2d(c, r.maps, r.kernel, r.stride, r.padding, groups=r.groups)
                  for c, r in zip(maps_in, rows, strict=False)]  # fmt: skip
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = convs
-        self.norm1, self.norm2 = (LocalResponseNorm(groups=towers) if lrn else nn.Identity() for _ in range(2))
+        self.norm1, self.norm2 = (norm() if lrn else nn.Identity() for _ in range(2))
         self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2) for _ in range(3))
         self.fc6 = nn.Linear(rows[-1].maps * last_side(rows, image) ** 2, units)
         self.fc7 = nn.Linear(units, units)
@@ -156,12 +160,13 @@ CARDS: dict[str, Card] = {
         image=32,
         sides=(32, 96),
         classes=10,
+        counted_here=True,
         params=3_172_554,
         macs=78_417_920,
         note="alexnet for images of 32 to 96 px: one tower, conv1 5x5 with stride round(image / 32), He weights",
     ),
     "alexnet": photo_card(
-        partial(AlexNet, rows=TWO_TOWERS, towers=2),
+        partial(AlexNet, rows=TWO_TOWERS, norm=EACH_TOWER),
         year=2012,
         source=PAPER,
         params=60_965_224,
@@ -170,7 +175,7 @@ CARDS: dict[str, Card] = {
         note="two towers as groups, LRN, overlapping pooling, dropout",
     ),
     "caffenet": photo_card(
-        partial(AlexNet, rows=TWO_TOWERS, towers=1, pool_first=True),
+        partial(AlexNet, rows=TWO_TOWERS, norm=LocalResponseNorm.of_caffe, pool_first=True),
         year=2014,
         source="Jia et al. 2014, arXiv:1408.5093, BVLC reference CaffeNet",
         params=60_965_224,
@@ -180,7 +185,7 @@ CARDS: dict[str, Card] = {
         note="alexnet with pooling before normalization",
     ),
     "alexnet_single_tower": photo_card(
-        partial(AlexNet, rows=SINGLE_TOWER, towers=1),
+        partial(AlexNet, rows=SINGLE_TOWER, norm=LocalResponseNorm),
         year=2012,
         source=f"{PAPER}; its widths without groups",
         params=62_378_344,
@@ -189,7 +194,7 @@ CARDS: dict[str, Card] = {
         note="alexnet without its split into two towers",
     ),
     "alexnet_owt": photo_card(
-        partial(AlexNet, rows=ONE_WEIRD_TRICK, towers=1, lrn=False, init="he"),
+        partial(AlexNet, rows=ONE_WEIRD_TRICK, norm=LocalResponseNorm, lrn=False, init="he"),
         year=2014,
         source="Krizhevsky 2014, arXiv:1404.5997",
         image=224,

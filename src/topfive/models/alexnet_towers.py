@@ -57,7 +57,9 @@ class TwoTowers(Classifier):
         super().__init__(net.name, net.side)
         if len(devices) != 2:
             raise Misused(f"{net.name}: expected two devices, one for each tower, got {len(devices)}")
-        if [net.conv2.groups, net.conv3.groups, net.conv4.groups, net.conv5.groups] != [2, 1, 2, 2] or net.pool_first:
+        groups = [conv.groups for conv in (net.conv2, net.conv3, net.conv4, net.conv5)]
+        norms_by_tower = all(getattr(norm, "groups", 1) == 2 for norm in (net.norm1, net.norm2))
+        if groups != [2, 1, 2, 2] or not norms_by_tower:
             raise Misused(f"{net.name}: expected an alexnet of two towers, got another form; build('alexnet')")
         self.first, self.second = map(torch.device, devices)
         self.normalize.set_values(net.normalize.mean, net.normalize.std)

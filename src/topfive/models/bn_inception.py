@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from topfive.layers import Classifier, ConvUnit, FullPrecisionLinear, Inception, SqueezeExcite, init_he
 from topfive.models.card import Card
 
+STEP, PHOTO_STEP = 16, 32  # px: of other sides the branches of 3c and 4e would give maps of two sizes
 unit = partial(ConvUnit, bn=True)
 
 
@@ -73,7 +74,7 @@ class BnInception(Classifier):
     def __init__(
         self, name: str, classes: int, image: int, *, share: float = 1.0, small_stem: bool = False, gated: bool = False
     ) -> None:
-        super().__init__(name, at_least=32)
+        super().__init__(name, at_least=32, multiple_of=STEP if small_stem else PHOTO_STEP)
         low, high = round(64 * share), round(192 * share)
         if small_stem:
             self.conv1 = unit(3, low, 3, max(1, round(image / 32)))
@@ -109,12 +110,13 @@ card = partial(
 CARDS: dict[str, Card] = {
     "bn_inception_small": card(
         partial(BnInception, share=0.5, small_stem=True, gated=False),
-        image=32, sides=(32, 96), classes=10, params=2_573_706, macs=157_099_008, trained_as="resnet18_b_small",
+        image=32, sides=(32, 96), multiple_of=STEP, classes=10,
+        counted_here=True, params=2_573_706, macs=157_099_008, trained_as="resnet18_b_small",
         note="bn_inception for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
     ),
     "bn_inception": card(
         partial(BnInception, share=1.0, small_stem=False, gated=False),
-        sides=(128, 640), smallest_photo=128, small="bn_inception_small",
+        sides=(128, 640), multiple_of=PHOTO_STEP, smallest_photo=128, small="bn_inception_small",
         params=11_285_224, macs=2_032_600_064,
         published="7.82 % top-5 error (25.2 % top-1), ILSVRC-2012 val, 1 net, 1 crop",
         note="GoogLeNet with batch normalization, two 3x3 convolutions in place of a 5x5",

@@ -14,12 +14,12 @@ class Card:
     """What is known of an entry before it is built.
 
     builder: (name, classes, image, *, ...) -> classifier. year: of the source. image: default side of the crop, px.
-    sides: smallest and largest side of a crop that it is meant for, px. smallest_photo: images whose shorter side is
-    below this, px, are too small for it; 0 takes any. small: the entry to use for those instead. classes, params, macs,
-    depth (layers with weights): the paper's net at `image`; None if it has no single count. counted: as it judges, or
-    as it trains, with what is dropped afterwards. scores: what the outputs are. fitted_by: the kind of the recipe's
-    main stage. trained_as: the entry whose recipe trains it, if it has none itself. published: the source's error
-    figure with its protocol.
+    sides: smallest and largest side of a crop that it is meant for, px, in steps of multiple_of. smallest_photo: images
+    whose shorter side is below this, px, are too small for it; 0 takes any. small: the entry to use for those instead.
+    classes, params, macs, depth (layers with weights): the paper's net at `image`; None if it has no single count.
+    counted_here: no definition was published that has these counts. counted: as it judges, or as it trains, with what
+    is dropped afterwards. scores: what the outputs are. fitted_by: the kind of the recipe's main stage. trained_as: the
+    entry whose recipe trains it, if it has none itself. published: the source's error figure with its protocol.
     """
 
     builder: Callable[..., Classifier]
@@ -27,6 +27,7 @@ class Card:
     year: int
     source: str
     sides: tuple[int, int]
+    multiple_of: int = 1
     image: int = 224
     smallest_photo: int = 0
     small: str | None = None
@@ -36,6 +37,7 @@ class Card:
     depth: int | None = None
     counted: Mode = "judging"
     scores: Literal["logits", "margins"] = "logits"
+    counted_here: bool = False
     fitted_by: Literal["sgd", "svm"] = "sgd"
     trained_as: str = ""
     published: str | None = None

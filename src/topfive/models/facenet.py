@@ -124,14 +124,6 @@ def module(maps_in: int, row: Row, share: float, unit: Callable[..., ConvUnit]) 
     return Inception(**branches), one + three + five + (projected or maps_in)
 
 
-class MeanOfMaps(nn.Module):
-    """Global average pooling."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """maps: (N, C, H, W). Returns (N, C)."""
-        return maps.mean((2, 3))
-
-
 def nn2(name: str, classes: int, image: int, *, share: float, small_stem: bool, bn: bool) -> FaceNet:
     """Table 2. share: of its maps. small_stem: for crops of 32 to 96 px. bn: batch normalization in place of LRN."""
     unit, low, high = partial(ConvUnit, bn=bn), round(64 * share), round(192 * share)
@@ -144,7 +136,9 @@ def nn2(name: str, classes: int, image: int, *, share: float, small_stem: bool, 
     for row in TABLE_2:
         part, maps = module(maps, row, share, unit)
         layers.append(part)
-    return FaceNet(name, classes, None, 32, nn.Sequential(*layers, MeanOfMaps()), maps)  # (N, 1024)
+    return FaceNet(
+        name, classes, None, 32, nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), maps
+    )  # (N, 1024)
 
 
 card = partial(Card, family="facenet", year=2015, classes=1000)
@@ -153,7 +147,7 @@ FACES = "Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832"
 CARDS: dict[str, Card] = {
     "facenet_nn2_small": card(
         partial(nn2, share=0.5, small_stem=True, bn=True), source=f"{FACES}, Table 2; half of its maps",
-        image=32, sides=(32, 96), params=1_901_392, macs=121_634_816, trained_as="resnet18_b_small",
+        image=32, sides=(32, 96), counted_here=True, params=1_901_392, macs=121_634_816, trained_as="resnet18_b_small",
         note="facenet_nn2 for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool "
         "after it, batch normalization",
     ),

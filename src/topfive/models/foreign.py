@@ -23,10 +23,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from topfive.data.geometry import Geometry
+from topfive.data.geometry import Geometry, short_side
 from topfive.data.imageset import ClassLabel
-from topfive.errors import BadFile
-from topfive.layers import Classifier
+from topfive.errors import BadFile, Misused, look_up
+from topfive.layers import LUMA, Classifier
 from topfive.models.graph import leaf, leaf_graph, leaf_name
 from topfive.models.modelfile import Model
 from topfive.models.zoo import ZOO, build, options
@@ -68,15 +68,24 @@ def read_arrays(path: Path) -> Arrays:
         raise BadFile(
             f"{path}: holds something other than tensors, which was not run; save its state_dict alone"
         ) from error
-    except (SafetensorError, OSError, EOFError, ValueError, RuntimeError, KeyError, zipfile.BadZipFile) as error:
+    except (
+        SafetensorError,
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        KeyError,
+        AttributeError,
+        zipfile.BadZipFile,
+    ) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise BadFile(f"{path}: cannot be read ({reason}); copy it again") from error
     for wrapper in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
             found = found[wrapper]
-    tensors = (
-        {key: value for key, value in found.items() if isinstance(value, Tensor)} if isinstance(found, dict) else {}
-    )
+    items = found.items() if isinstance(found, dict) else []
+    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
     arrays = {key.removeprefix("module."): value for key, value in tensors.items() if not key.endswith(COUNTERS)}
     if not arrays:
         raise BadFile(f"{path}: expected named arrays, found none; save the state_dict of the network")
@@ -211,7 +220,9 @@ def fill(network: Classifier, theirs: Arrays, matching: Matching) -> None:
 
 def swap_red_and_blue(network: Classifier) -> None:
     """Turn a network that was fitted on BGR images, as Caffe's are, into one of RGB images."""
-    first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
+    first = next((part for part in network.modules() if isinstance(part, nn.Conv2d) and part.in_channels == 3), None)
+    if first is None:
+        raise Misused(f"{network.name}: has no convolution of three colours to turn round; give --mean and --std")
     with torch.no_grad():
         first.weight.copy_(first.weight.flip(1))
 
@@ -269,13 +280,28 @@ SOURCES = {
 }
 
 
+# torchvision's nets of these names turn its usual preprocessing into this one before their first layer.
+HALVES = SOURCES["tensorflow"]
+TURNED = {"googlenet_torchvision": HALVES, "googlenet_torchvision_train": HALVES, "inception_v3": HALVES,
+          "inception_v3_train": HALVES}  # fmt: skip
+# Where the 3x3 strides in the weights that are passed on, and the first 1x1 in the paper, no tensor tells them apart.
+LOOK_ALIKE = {f"resnet{depth}_b": f"resnet{depth}_v1_5" for depth in (50, 101, 152)}
+
+
+def source_of(library: str, name: str) -> Source:
+    """How `library` prepares images for its weights of the entry `name`; UnknownName for one that is not known."""
+    source = look_up(library, SOURCES, kind="source")
+    return TURNED.get(name, source) if library == "torchvision" else source
+
+
 def import_weights(
     path: Path, name: str, classes: tuple[ClassLabel, ...], source: Source
 ) -> tuple[Model, Matching, Arrays]:
     """The entry `name` with the weights of a file, how they were matched, and the arrays.
 
-    Images are resized so that a crop of 224 px is taken out of 256, and larger crops in proportion. Raises UnknownName
-    for the entry, BadFile for a file that does not fit it.
+    Images are resized so that a crop of 224 px is taken out of 256 and others in proportion; crops of up to 96 px are
+    whole images. Raises UnknownName for the entry, BadFile for a file that does not fit it, Misused for weights of
+    another net that look like its own.
     """
     theirs = read_arrays(path)
     network = build(name, len(classes))
@@ -283,13 +309,21 @@ def import_weights(
     if plain:  # a file without the auxiliary classifiers, which nothing asks after training
         network = build(name, len(classes), auxiliary=False)
     matching = match(network, theirs, str(path))
+    if name in LOOK_ALIKE and matching.how.startswith("by the names of torchvision"):
+        raise Misused(
+            f"{path}: has torchvision's names, whose 3x3 convolutions stride, and {name} strides in the first 1x1; "
+            f"import it as {LOOK_ALIKE[name]}"
+        )
     fill(network, theirs, matching)
     if source.bgr:
         swap_red_and_blue(network)
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (source.mean, source.std))
+    if network.normalize.luma:
+        weights = torch.tensor(LUMA).view(3, 1, 1)
+        mean, std = ((values * weights).sum(0, keepdim=True) for values in (mean, std))
     network.normalize.set_values(mean, std)
     crop = ZOO[name].image
-    geometry = Geometry(256 if crop <= 227 else round(crop * 256 / 224), crop)
+    geometry = Geometry(256 if crop == 227 else short_side(crop), crop)
     model = Model(
         entry=name, arguments={"auxiliary": False} if plain else {}, classes=classes, geometry=geometry,
         classifier=network.eval(), data={"name": path.name, "sha256": sha256(path)}, external_data=True,

@@ -3,15 +3,16 @@
 Nine inception modules, local response normalization in the stem, global average pooling, and two auxiliary classifiers
 on 4a and 4d whose losses count 0.3 each in training and which are not asked afterwards. Table 1 prints 2.7K parameters
 for its first convolution, where a 7x7 across three colours has 9.4K; here it is the full one, as in the Caffe model
-zoo's replica. Sizes of pools are rounded up, as Table 1's maps want it. Weights start as He et al. 2015 draw them; the
-paper is silent.
+zoo's replica, whose constants of normalization these are too; the paper gives none. Sizes of pools are rounded up, as
+Table 1's maps want it. Weights start as He et al. 2015 draw them; the paper is silent.
 
 googlenet_small, for crops of 32 to 96 px, has half of the maps in every layer. Its rule: conv1 is 3x3 with stride
 round(image / 32), and no pooling follows, so that conv2 works on maps of about 32x32 (the paper's on 56x56).
 
 googlenet_torchvision is not the paper's net but the one whose weights are passed on with torchvision: batch
-normalization in place of local response normalization and biases, and 3x3 convolutions in the 5x5 branch.
-googlenet_train and googlenet_torchvision_train are the same nets, counted with their auxiliary classifiers.
+normalization in place of local response normalization and biases, and 3x3 convolutions in the 5x5 branch. (Its
+auxiliary classifiers pool to 4x4 by windows that overlap by one; here they are the paper's.) googlenet_train and
+googlenet_torchvision_train are the same nets, counted with their auxiliary classifiers.
 """
 
 import math
@@ -126,7 +127,7 @@ class GoogLeNet(Classifier):
         stem_stride = max(1, round(image / 32)) if form.small_stem else 2
         self.conv1 = unit(3, low, 3 if form.small_stem else 7, stem_stride)
         self.pool1 = nn.Identity() if form.small_stem else pool(3)
-        self.norm1, self.norm2 = (nn.Identity() if form.bn else LocalResponseNorm() for _ in range(2))
+        self.norm1, self.norm2 = (nn.Identity() if form.bn else LocalResponseNorm.of_caffe() for _ in range(2))
         self.conv2 = nn.Sequential(unit(low, low, 1), unit(low, high, 3))
         self.pool2, self.pool3, self.pool4 = pool(3), pool(3), pool(form.pool4)
         maps_in = [high, *(row.maps for row in rows.values())]
@@ -140,7 +141,7 @@ class GoogLeNet(Classifier):
         self.auxiliary1: nn.Module | None = None
         self.auxiliary2: nn.Module | None = None
         if auxiliary:
-            side = math.ceil(math.ceil(image / stem_stride) / (4 if form.small_stem else 8))
+            side = math.ceil(image / stem_stride) // (4 if form.small_stem else 8)  # the pools round down
             self.auxiliary1 = AuxiliaryClassifier(rows["4a"].maps, side, classes, form.bn)
             self.auxiliary2 = AuxiliaryClassifier(rows["4d"].maps, side, classes, form.bn)
         self.fc = FullPrecisionLinear(rows["5b"].maps, classes)
@@ -190,7 +191,8 @@ torchvision_card = partial(
 CARDS: dict[str, Card] = {
     "googlenet_small": card(
         partial(GoogLeNet, form=SMALL),
-        image=32, sides=(32, 96), classes=10, params=1_498_850, macs=120_370_176, trained_as="alexnet_small",
+        image=32, sides=(32, 96), classes=10,
+        counted_here=True, params=1_498_850, macs=120_370_176, trained_as="alexnet_small",
         note="googlenet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
     ),
     "googlenet": photo_card(

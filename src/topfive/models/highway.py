@@ -133,7 +133,7 @@ def study(depth: int, gated: bool, params: int, macs: int) -> Card:
 def conv(number: int, depth: int, params: int, macs: int, published: str) -> Card:
     """The card of a net of Table 1."""
     return conv_card(
-        partial(HighwayConv, stages=STAGES[number]), params=params, macs=macs, depth=depth,
+        partial(HighwayConv, stages=STAGES[number]), counted_here=True, params=params, macs=macs, depth=depth,
         trained_as="alexnet_small",
         published=f"{published} % top-1 error, CIFAR-10 test",
         note=f"{depth} layers, gates on those that keep the number of maps; gated=false builds the plain twin",

@@ -143,7 +143,8 @@ card = partial(Card, family="inception", year=2016, source="Szegedy et al. 2016,
 CARDS: dict[str, Card] = {
     "inception_resnet_v2_small": card(
         partial(InceptionResNetV2, stem=small_stem, blocks=(2, 4, 2), share=0.25, at_least=32, gated=False),
-        image=32, sides=(32, 96), classes=10, params=1_194_178, macs=56_344_960, trained_as="resnet18_b_small",
+        image=32, sides=(32, 96), classes=10,
+        counted_here=True, params=1_194_178, macs=56_344_960, trained_as="resnet18_b_small",
         note="inception_resnet_v2 for images of 32 to 96 px: a quarter of the maps, 2, 4 and 2 blocks, a small stem",
     ),
     "inception_resnet_v2": card(

@@ -177,7 +177,8 @@ photo_card = partial(
 CARDS: dict[str, Card] = {
     "inception_v3_small": card(
         partial(InceptionV3, stem=small_stem, share=0.25, at_least=32, auxiliary=False),
-        image=32, sides=(32, 96), classes=10, params=1_369_714, macs=55_135_040, trained_as="resnet18_b_small",
+        image=32, sides=(32, 96), classes=10,
+        counted_here=True, params=1_369_714, macs=55_135_040, trained_as="resnet18_b_small",
         note="inception_v3 for images of 32 to 96 px: a quarter of the maps, a stem of two 3x3 convolutions with "
         "stride round(image / 32) and a pooling, no auxiliary classifier",
     ),

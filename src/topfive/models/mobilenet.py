@@ -160,7 +160,7 @@ CARDS: dict[str, Card] = {
 CARDS["mobilenet_v1_small"] = Card(
     partial(MobileNet, block=Separable, rows=SMALL, width=0.5, small_stem=True), family="mobilenet", year=2017,
     source="Howard et al. 2017, arXiv:1704.04861, Table 1; half of its maps", image=32, sides=(32, 96), classes=10,
-    params=823_722, macs=45_310_976, trained_as="resnet18_b_small", depth=28,
+    counted_here=True, params=823_722, macs=45_310_976, trained_as="resnet18_b_small", depth=28,
     note="mobilenet_v1_1.0_224 for images of 32 to 96 px: half the maps, two layers fewer that stride",
 )  # fmt: skip
 CARDS["mobilenet_v1_shallow"] = card(

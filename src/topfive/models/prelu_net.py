@@ -93,14 +93,21 @@ def stage(maps_in: int, maps: int, count: int) -> nn.Sequential:
 
 SOURCE = "He, Zhang, Ren, Sun 2015, arXiv:1502.01852, Table 3"
 photo_card = partial(
-    Card, family="prelu", year=2015, source=SOURCE, sides=(128, 640), smallest_photo=128, small="prelu_net_a_small"
+    Card,
+    family="prelu",
+    year=2015,
+    source=SOURCE,
+    counted_here=True,
+    sides=(128, 640),
+    smallest_photo=128,
+    small="prelu_net_a_small",
 )
 
 CARDS: dict[str, Card] = {
     "prelu_net_a_small": Card(
         partial(PReluNet, row="A", share=0.25, small_stem=True, units=512), family="prelu", year=2015,
         source=f"{SOURCE}; a quarter of its maps", image=32, sides=(32, 96), classes=10, depth=19,
-        params=3_211_586, macs=97_858_560,
+        counted_here=True, params=3_211_586, macs=97_858_560,
         trained_as="alexnet_small",
         note="prelu_net_a for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32)",
     ),

@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 from torch import fx, nn
 
+from topfive.features import Hog
 from topfive.layers import Classifier
 from topfive.models.graph import leaf, leaf_graph, leaf_name
+
+WHOLE = (nn.Linear, nn.Flatten, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d, Hog)  # see everything that is given
 
 
 class Field(NamedTuple):
@@ -26,10 +29,12 @@ def receptive_fields(classifier: Classifier) -> dict[str, tuple[int, int]]:
     >>> receptive_fields(build("vgg11"))["conv5.4"]
     (150, 150)
     """
-    fields: dict[fx.Node, Field | None] = {}
+    fields: dict[fx.Node, Field | None] = {}  # None: the whole image
     named: dict[str, tuple[int, int]] = {}
     for node in leaf_graph(classifier).nodes:
         seen = [fields[source] for source in node.all_input_nodes if source in fields]
+        if node.op != "placeholder" and not seen:
+            continue  # a constant
         field = Field((1, 1), (1, 1)) if node.op == "placeholder" else _largest(seen)
         if node.op == "call_module" and field is not None:
             field = _after(leaf(classifier, node), field)
@@ -42,7 +47,7 @@ def receptive_fields(classifier: Classifier) -> dict[str, tuple[int, int]]:
 
 
 def _after(module: nn.Module, field: Field) -> Field | None:
-    if isinstance(module, nn.Linear):
+    if isinstance(module, WHOLE):
         return None
     kernel, stride = (_pair(getattr(module, key, 1)) for key in ("kernel_size", "stride"))
     size = tuple(size + (k - 1) * step for size, k, step in zip(field.size, kernel, field.step, strict=True))
@@ -51,7 +56,11 @@ def _after(module: nn.Module, field: Field) -> Field | None:
 
 
 def _largest(fields: list[Field | None]) -> Field | None:
-    return max((field for field in fields if field is not None), default=None)
+    known = [field for field in fields if field is not None]
+    if len(known) < len(fields):
+        return None
+    high, wide = (max(field.size[axis] for field in known) for axis in (0, 1))
+    return Field((high, wide), known[0].step)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -120,7 +120,7 @@ def small_bottlenecks(name: str, classes: int, image: int, *, make_block: MakeBl
 
 
 photo_card = partial(Card, sides=(128, 640), smallest_photo=128)
-small_card = partial(Card, image=32, sides=(32, 96), classes=10)
+small_card = partial(Card, image=32, sides=(32, 96), classes=10, counted_here=True)
 
 
 def card(

@@ -10,13 +10,14 @@ of resnet18_b_small; its gates squeeze by 4, so that the narrowest has 16 units.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.layers import Bottleneck, Classifier, SqueezeExcite
-from topfive.models.bn_inception import BnInception
+from topfive.models.bn_inception import PHOTO_STEP, BnInception
 from topfive.models.card import Card
 from topfive.models.inception_resnet_v2 import InceptionResNetV2
 from topfive.models.inception_v3 import large_stem as inception_stem
@@ -143,8 +144,15 @@ CARDS: dict[str, Card] = {
     "se_resnext101_32x4d": card(
         partial(gated_net, depth=101, block=gated_groups), 101, 48_955_416, 7_974_739_968, ("20.70", "5.01")
     ),
-    "se_bn_inception": card(
-        partial(BnInception, share=1.0, small_stem=False, gated=True), 31, 11_931_622, 2_033_239_424, ("24.23", "7.14")
+    "se_bn_inception": replace(
+        card(
+            partial(BnInception, share=1.0, small_stem=False, gated=True),
+            31,
+            11_931_622,
+            2_033_239_424,
+            ("24.23", "7.14"),
+        ),
+        multiple_of=PHOTO_STEP,
     ),
     "se_inception_resnet_v2": photo_card(
         partial(InceptionResNetV2, stem=inception_stem, blocks=(10, 20, 10), share=1.0, at_least=75, gated=True),
@@ -155,6 +163,7 @@ CARDS: dict[str, Card] = {
         image=299,
         sides=(299, 640),
         smallest_photo=160,
+        counted_here=True,
         params=65_092_718,
         macs=13_164_990_944,
         published="4.79 % top-5 error (19.80 % top-1), ILSVRC-2012 val, 1 crop of 299 px",

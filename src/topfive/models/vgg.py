@@ -130,6 +130,7 @@ CARDS: dict[str, Card] = {
         image=32,
         sides=(32, 96),
         classes=10,
+        counted_here=True,
         params=4_079_530,
         macs=79_139_840,
         trained_as="alexnet_small",

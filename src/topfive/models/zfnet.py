@@ -47,7 +47,7 @@ class ZfNet(Classifier):
             stride = max(1, round(image / 32))
             self.conv1 = nn.Conv2d(3, maps[0], 3, stride, padding=1)
             self.conv2 = nn.Conv2d(maps[0], maps[1], 5, padding=2)
-            side = math.ceil(image / stride / 8)
+            side = math.ceil(image / stride) // 8  # the pools round down
         self.conv3 = nn.Conv2d(maps[1], maps[2], 3, padding=1)
         self.conv4 = nn.Conv2d(maps[2], maps[3], 3, padding=1)
         self.conv5 = nn.Conv2d(maps[3], maps[4], 3, padding=1)
@@ -99,7 +99,7 @@ CARDS: dict[str, Card] = {
     "zfnet_small": Card(
         partial(ZfNet, maps=SMALL, small_stem=True, units=1024), family="zfnet", year=2013,
         source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; half of its maps", image=32, sides=(32, 96), classes=10,
-        params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
+        counted_here=True, params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
         note="zfnet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), He weights",
     ),
     "zfnet": card(

@@ -78,8 +78,9 @@ def options(card: Card) -> list[str]:
 def check_side(name: str, card: Card, image: int) -> None:
     """Misused if crops of `image` px are outside the card's sides, naming the small form where there is one."""
     low, high = card.sides
-    if low <= image <= high:
+    if low <= image <= high and image % card.multiple_of == 0:
         return
     meant = f"{low} px" if low == high else f"{low} to {high} px"
+    meant += f" and a multiple of {card.multiple_of}" if card.multiple_of > 1 else ""
     instead = f"use {card.small}" if card.small and image < low else f"resize the crops to {meant}"
     raise Misused(f"{name}: image must be {meant}, got {image}; {instead}")

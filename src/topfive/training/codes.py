@@ -31,9 +31,10 @@ def extract_codes(
     rows: list[int] = []
     broken: list[Broken] = []
     classifier.eval()
+    device = next(classifier.parameters()).device
     with torch.inference_mode():
-        for batch, bad in central_crops(split, geometry, workers=workers):
-            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images))
+        for batch, bad in central_crops(split, geometry, workers=workers, device=device):
+            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images).cpu())
             rows += batch.rows
             broken += bad
     if not rows:
@@ -48,11 +49,11 @@ def centres_of(classifier: nn.Module) -> Centres | None:
 
 
 def fit_centres(classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None) -> None:
-    """Put the mean code of each class into the `Centres` of a network that has them, on the CPU; others are left."""
+    """Put the mean code of each class into the `Centres` of a network that has them; others are left."""
     layer = centres_of(classifier)
     if layer is None:
         return
     found = extract_codes(classifier, split, geometry, workers)
-    sums = torch.zeros_like(layer.centres).index_add_(0, found.labels, found.codes)
+    sums = torch.zeros(layer.centres.shape).index_add_(0, found.labels, found.codes)
     counts = found.labels.bincount(minlength=len(sums)).clamp_min(1)
     layer.centres.copy_(sums / counts[:, None])

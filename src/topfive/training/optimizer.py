@@ -7,10 +7,15 @@ from topfive.recipes.recipe import Optimizer
 
 
 def build_optimizer(classifier: nn.Module, settings: Optimizer) -> torch.optim.SGD:
-    """SGD with momentum over all parameters; with `decay_norm_and_bias = false` vectors are not pulled towards 0."""
-    parameters = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1 or settings.decay_norm_and_bias]
-    free = [p for p in parameters if p.ndim <= 1 and not settings.decay_norm_and_bias]
+    """SGD with momentum over all parameters; with `decay_norm_and_bias = false` vectors are not pulled towards 0.
+
+    The slopes of PReLU never are: 0 would make them ReLUs (He et al. 2015, arXiv:1502.01852, sec. 2.1).
+    """
+    slopes = {id(part.weight) for part in classifier.modules() if isinstance(part, nn.PReLU)}
+    decayed, free = list[nn.Parameter](), list[nn.Parameter]()
+    for parameter in (p for p in classifier.parameters() if p.requires_grad):
+        pulled = id(parameter) not in slopes and (parameter.ndim > 1 or settings.decay_norm_and_bias)
+        (decayed if pulled else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
     return torch.optim.SGD(
         [group for group in groups if group["params"]],

@@ -155,7 +155,7 @@ def _stages(
             stored = {f"classifier/{key}": tensor for key, tensor in classifier.state_dict().items()}
             checkpoint.save(out, progress, stored)
     started = time.perf_counter()
-    fit_centres(classifier.cpu(), split, geometry, workers)
+    fit_centres(classifier, split, geometry, workers)
     progress.seconds += time.perf_counter() - started
     return classifier, progress, lengths
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from topfive.data.decode import shape
-from topfive.data.geometry import Geometry
+from topfive.data.geometry import Geometry, short_side
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
@@ -84,7 +84,7 @@ def fit_recipe(
         loaded, smaller = _with_small_batches(loaded, len(data.split("train")))
         changes += smaller
     crop = loaded.geometry.crop or crop_side(card, side)
-    default_short = crop if crop <= 96 else round(crop * 256 / 224)
+    default_short = short_side(crop)
     if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
         default_short = round(crop * 256 / 224)
     short = loaded.geometry.resize_short or default_short
