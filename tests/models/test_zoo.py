@@ -178,7 +178,7 @@ def test_both_ends_of_the_sides_are_taken(name):
 
 @pytest.mark.parametrize("name", [name for name, card in ZOO.items() if card.sides == (32, 96)])
 def test_small_forms_take_every_side_or_say_why_not(name):
-    for side in range(32, 97):
+    for side in (*range(32, 97, 6), 41, 57, 85):  # pools, strides and branches round differently there
         with torch.device("meta"):
             if side % ZOO[name].multiple_of:
                 with pytest.raises(Misused, match=f"{name}: image must be 32 to 96 px and a multiple of"):
