@@ -49,7 +49,8 @@ def _entry(name: str, image: int | None, as_json: bool) -> str:
         "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
         "input": f"3x{side}x{side}", "classes": card.classes, "published": card.published,
         "small_form": card.small, "recipes": recipes, "params": whole.params, "macs": whole.macs,
-        "paper_params": card.params, "paper_macs": card.macs,
+        "paper_params": None if card.counted_here else card.params,
+        "paper_macs": None if card.counted_here else card.macs,
         "layers": [{**vars(row), "params": row.params, "receptive_field": fields.get(row.name)} for row in rows],
     }  # fmt: skip
     if as_json:

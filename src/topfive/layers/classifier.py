@@ -30,7 +30,7 @@ class Classifier(nn.Module):
 
     def body(self, maps: Tensor) -> Tensor:
         """All layers between `normalize` and the last: (N, C, H, W) -> (N, length)."""
-        raise NotImplementedError
+        raise NotImplementedError  # what a paper's file writes; there is no body of no paper
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees: images (N, 3, H, W) in [0, 1] -> (N, length). Raises BadShape."""

@@ -61,6 +61,7 @@ class FaceNet(Classifier):
         states = self.trunk(maps)  # -> (N, 4096) or (N, 1024)
         return normalize(self.fc(states).float())  # -> (N, 128)
 
+    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
     def forward(self, images: Tensor) -> Tensor | Embeddings:  # type: ignore[override]
         """Minus squared distances (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training the codes."""
         return Embeddings(self.features(images)) if self.training else super().forward(images)

@@ -170,6 +170,7 @@ class GoogLeNet(Classifier):
         """The mean of each map of 5b: (N, 3, H, W) -> (N, 1024)."""
         return self.to_code(self.to_4d(self.to_4a(maps)))
 
+    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
     def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
         """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
         if not self.training or self.auxiliary1 is None or self.auxiliary2 is None:

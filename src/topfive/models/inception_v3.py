@@ -144,6 +144,7 @@ class InceptionV3(Classifier):
         """The mean of each 8x8 map: (N, 3, H, W) -> (N, 2048)."""
         return self.to_code(self.to_17(maps))
 
+    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
     def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
         """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
         if not self.training or self.auxiliary is None:
