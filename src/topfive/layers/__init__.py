@@ -1,9 +1,10 @@
 """Bricks that two or more models share."""
 
 from topfive.layers.activation import ACTIVATIONS, Maxout, activation
-from topfive.layers.auxiliary import WithAuxiliary
+from topfive.layers.auxiliary import AuxiliaryClassifier, Leg, WithAuxiliary
 from topfive.layers.classifier import Classifier
 from topfive.layers.embedding import Centres, Embeddings
+from topfive.layers.fully_connected import FullyConnectedEnd
 from topfive.layers.inception import ConvUnit, Inception, Unit, chain, scaled_unit
 from topfive.layers.init import init_he
 from topfive.layers.linear import FullPrecisionLinear
@@ -17,6 +18,7 @@ from topfive.layers.squeeze_excite import SqueezeExcite
 __all__ = [
     "ACTIVATIONS",
     "LUMA",
+    "AuxiliaryClassifier",
     "BasicBlock",
     "Bottleneck",
     "Centres",
@@ -24,7 +26,9 @@ __all__ = [
     "ConvUnit",
     "Embeddings",
     "FullPrecisionLinear",
+    "FullyConnectedEnd",
     "Inception",
+    "Leg",
     "LocalResponseNorm",
     "Maxout",
     "Normalize",

@@ -1,8 +1,11 @@
-"""What a network with auxiliary classifiers gives in training: Szegedy et al. 2014, arXiv:1409.4842, sec. 5."""
+"""Classifiers beside the last one, on maps below it, in training: Szegedy et al. 2014, arXiv:1409.4842, sec. 5."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from topfive.layers.classifier import Classifier
 
 
 class WithAuxiliary(NamedTuple):
@@ -11,3 +14,41 @@ class WithAuxiliary(NamedTuple):
     scores: Tensor
     auxiliary: tuple[Tensor, ...]
     weight: float
+
+
+class Leg(NamedTuple):
+    """A piece of a body, and the auxiliary classifier that looks at what it gives, if there is one."""
+
+    piece: Callable[[Tensor], Tensor]
+    watched_by: nn.Module | None = None
+
+
+class AuxiliaryClassifier(Classifier):
+    """A classifier whose body is a chain of legs, and which gives `WithAuxiliary` in training if any leg is watched.
+
+    A paper's file writes `legs` and sets `auxiliary_weight`.
+    """
+
+    auxiliary_weight: float
+
+    def legs(self) -> list[Leg]:
+        """The body in order: the first takes (N, C, H, W), the last gives (N, length)."""
+        raise NotImplementedError  # what a paper's file writes, as `body` for other classifiers
+
+    def body(self, maps: Tensor) -> Tensor:
+        """All legs: (N, C, H, W) -> (N, length)."""
+        for leg in self.legs():
+            maps = leg.piece(maps)
+        return maps
+
+    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
+    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
+        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
+        if not self.training or all(leg.watched_by is None for leg in self.legs()):
+            return super().forward(images)
+        maps, auxiliary = self.prepare(images), list[Tensor]()
+        for leg in self.legs():
+            maps = leg.piece(maps)
+            if leg.watched_by is not None:
+                auxiliary.append(leg.watched_by(maps))
+        return WithAuxiliary(getattr(self, self.head)(maps), tuple(auxiliary), self.auxiliary_weight)

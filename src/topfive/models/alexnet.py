@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.errors import Misused
-from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
-from topfive.models.card import Card
+from topfive.layers import FullyConnectedEnd, LocalResponseNorm, init_he
+from topfive.models.card import Card, photo_card, small_card
 
 
 class Conv(NamedTuple):
@@ -69,16 +69,13 @@ def one_tower(image: int) -> list[Conv]:
     return [first, *(row._replace(maps=row.maps // 2, groups=1) for row in others)]
 
 
-class AlexNet(Classifier):
+class AlexNet(FullyConnectedEnd):
     """Five convolutions, three fully connected layers.
 
-    rows: the convolutions. units: of fc6 and fc7. dropout: share of the outputs of fc6 and fc7 set to 0 in training
-    (the others are scaled up by 1 / (1 - dropout) then, where the paper scales by 0.5 at test). lrn: normalize after
-    conv1 and conv2. norm: makes these layers. pool_first: pool before that, as CaffeNet. init: "paper" or "he".
+    rows: the convolutions. units: of fc6 and fc7. dropout: after fc6 and fc7, in training. lrn: normalize after conv1
+    and conv2. norm: makes these layers. pool_first: pool before that, as CaffeNet. init: "paper" or "he".
     image: side of the crop in px.
     """
-
-    head = "fc8"
 
     def __init__(
         self, name: str, classes: int, image: int, *, rows: list[Conv], units: int = 4096, dropout: float = 0.5,
@@ -93,10 +90,7 @@ class AlexNet(Classifier):
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = convs
         self.norm1, self.norm2 = (norm() if lrn else nn.Identity() for _ in range(2))
         self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2) for _ in range(3))
-        self.fc6 = nn.Linear(rows[-1].maps * last_side(rows, image) ** 2, units)
-        self.fc7 = nn.Linear(units, units)
-        self.fc8 = FullPrecisionLinear(units, classes)
-        self.dropout = nn.Dropout(dropout)
+        self.set_end(rows[-1].maps * last_side(rows, image) ** 2, units, classes, dropout)
         layers: list[nn.Conv2d | nn.Linear] = [*convs, self.fc6, self.fc7, self.fc8]
         if init == "paper":
             init_paper(layers, [row.bias for row in rows] + FC_BIASES)
@@ -112,9 +106,7 @@ class AlexNet(Classifier):
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
-        return units
+        return self.fc7_of(maps)  # -> (N, 4096)
 
     def _shrink(self, maps: Tensor, norm: nn.Module, pool: nn.Module) -> Tensor:
         shrunk: Tensor = norm(pool(maps)) if self.pool_first else pool(norm(maps))
@@ -149,23 +141,20 @@ def small(
 
 
 PAPER = "Krizhevsky, Sutskever, Hinton 2012, NIPS 2012"
-card = partial(Card, family="alexnet", depth=8)
-photo_card = partial(card, image=227, sides=(227, 227), smallest_photo=128, small="alexnet_small")
+large_card = partial(photo_card, family="alexnet", image=227, sides=(227, 227), small="alexnet_small", depth=8)
 
 CARDS: dict[str, Card] = {
-    "alexnet_small": card(
+    "alexnet_small": small_card(
         small,
+        family="alexnet",
         year=2012,
         source=f"{PAPER}; one of its two towers",
-        image=32,
-        sides=(32, 96),
-        classes=10,
-        counted_here=True,
+        depth=8,
         params=3_172_554,
         macs=78_417_920,
         note="alexnet for images of 32 to 96 px: one tower, conv1 5x5 with stride round(image / 32), He weights",
     ),
-    "alexnet": photo_card(
+    "alexnet": large_card(
         partial(AlexNet, rows=TWO_TOWERS, norm=EACH_TOWER),
         year=2012,
         source=PAPER,
@@ -174,7 +163,7 @@ CARDS: dict[str, Card] = {
         published="18.2 % top-5 error (40.7 % top-1), ILSVRC-2012 val, 1 net, 10 crops",
         note="two towers as groups, LRN, overlapping pooling, dropout",
     ),
-    "caffenet": photo_card(
+    "caffenet": large_card(
         partial(AlexNet, rows=TWO_TOWERS, norm=LocalResponseNorm.of_caffe, pool_first=True),
         year=2014,
         source="Jia et al. 2014, arXiv:1408.5093, BVLC reference CaffeNet",
@@ -184,7 +173,7 @@ CARDS: dict[str, Card] = {
         published="19.6 % top-5 error (42.6 % top-1), ILSVRC-2012 val, 1 crop",
         note="alexnet with pooling before normalization",
     ),
-    "alexnet_single_tower": photo_card(
+    "alexnet_single_tower": large_card(
         partial(AlexNet, rows=SINGLE_TOWER, norm=LocalResponseNorm),
         year=2012,
         source=f"{PAPER}; its widths without groups",
@@ -193,7 +182,7 @@ CARDS: dict[str, Card] = {
         trained_as="alexnet",
         note="alexnet without its split into two towers",
     ),
-    "alexnet_owt": photo_card(
+    "alexnet_owt": large_card(
         partial(AlexNet, rows=ONE_WEIRD_TRICK, norm=LocalResponseNorm, lrn=False, init="he"),
         year=2014,
         source="Krizhevsky 2014, arXiv:1404.5997",

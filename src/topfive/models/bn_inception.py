@@ -6,12 +6,12 @@ Caffe nets that were released. Its first convolution was separable there; here i
 """
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from topfive.layers import Classifier, ConvUnit, FullPrecisionLinear, Inception, SqueezeExcite, init_he
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 STEP, PHOTO_STEP = 16, 32  # px: of other sides the branches of 3c and 4e would give maps of two sizes
 unit = partial(ConvUnit, bn=True)
@@ -103,20 +103,19 @@ class BnInception(Classifier):
         return maps.mean((2, 3))  # -> (N, 1024)
 
 
-card = partial(
-    Card, family="inception", year=2015, source="Ioffe, Szegedy 2015, arXiv:1502.03167, Figs. 4 and 5", depth=31
-)
+FACTS: dict[str, Any] = {
+    "family": "inception", "year": 2015, "source": "Ioffe, Szegedy 2015, arXiv:1502.03167, Figs. 4 and 5", "depth": 31,
+}  # fmt: skip
 
 CARDS: dict[str, Card] = {
-    "bn_inception_small": card(
-        partial(BnInception, share=0.5, small_stem=True, gated=False),
-        image=32, sides=(32, 96), multiple_of=STEP, classes=10,
-        counted_here=True, params=2_573_706, macs=157_099_008, trained_as="resnet18_b_small",
+    "bn_inception_small": small_card(
+        partial(BnInception, share=0.5, small_stem=True, gated=False), **FACTS,
+        multiple_of=STEP, params=2_573_706, macs=157_099_008, trained_as="resnet18_b_small",
         note="bn_inception for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
     ),
-    "bn_inception": card(
-        partial(BnInception, share=1.0, small_stem=False, gated=False),
-        sides=(128, 640), multiple_of=PHOTO_STEP, smallest_photo=128, small="bn_inception_small",
+    "bn_inception": photo_card(
+        partial(BnInception, share=1.0, small_stem=False, gated=False), **FACTS,
+        multiple_of=PHOTO_STEP, small="bn_inception_small",
         params=11_285_224, macs=2_032_600_064,
         published="7.82 % top-5 error (25.2 % top-1), ILSVRC-2012 val, 1 net, 1 crop",
         note="GoogLeNet with batch normalization, two 3x3 convolutions in place of a 5x5",

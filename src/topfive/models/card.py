@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from topfive.layers import Classifier
@@ -42,3 +43,8 @@ class Card:
     trained_as: str = ""
     published: str | None = None
     note: str = ""
+
+
+photo_card = partial(Card, sides=(128, 640), smallest_photo=128)  # of a net that takes photos of many sizes
+small_card = partial(Card, image=32, sides=(32, 96), classes=10, counted_here=True)  # of a small form of a net
+cifar_card = partial(Card, image=32, sides=(16, 128), multiple_of=4, classes=10)  # of a net with three stages

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.layers import BasicBlock, Classifier, FullPrecisionLinear, Option, Recomputed, init_residual
-from topfive.models.card import Card
+from topfive.models.card import Card, cifar_card
 
 STAGES = [(16, 1), (32, 2), (64, 2)]  # maps, stride of the first block
 
@@ -48,14 +48,11 @@ def card(
     n: int, option: Option, params: int, macs: int, published: str | None = None, trained_as: str = "cifar_resnet20"
 ) -> Card:
     """The card of a net of 6n + 2 layers."""
-    return Card(
+    return cifar_card(
         partial(CifarResNet, n=n, option=option),
         family="resnet_cifar",
         year=2015,
         source="He, Zhang, Ren, Sun 2015, arXiv:1512.03385, sec. 4.2",
-        image=32,
-        sides=(16, 128),
-        classes=10,
         params=params,
         macs=macs,
         depth=6 * n + 2,

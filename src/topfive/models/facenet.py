@@ -12,7 +12,7 @@ images were not seen to train.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,7 +28,7 @@ from topfive.layers import (
     Maxout,
     init_he,
 )
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 CODE = 128
 
@@ -142,24 +142,24 @@ def nn2(name: str, classes: int, image: int, *, share: float, small_stem: bool, 
     )  # (N, 1024)
 
 
-card = partial(Card, family="facenet", year=2015, classes=1000)
+FACTS: dict[str, Any] = {"family": "facenet", "year": 2015}
 FACES = "Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832"
 
 CARDS: dict[str, Card] = {
-    "facenet_nn2_small": card(
+    "facenet_nn2_small": small_card(
         partial(nn2, share=0.5, small_stem=True, bn=True), source=f"{FACES}, Table 2; half of its maps",
-        image=32, sides=(32, 96), counted_here=True, params=1_901_392, macs=121_634_816, trained_as="resnet18_b_small",
+        **FACTS, classes=1000, params=1_901_392, macs=121_634_816, trained_as="resnet18_b_small",
         note="facenet_nn2 for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool "
         "after it, batch normalization",
     ),
-    "facenet_nn1": card(
-        nn1, source=f"{FACES}, Table 1", image=220, sides=(220, 220), smallest_photo=128,
+    "facenet_nn1": photo_card(
+        nn1, source=f"{FACES}, Table 1", **FACTS, image=220, sides=(220, 220),
         small="facenet_nn2_small", params=140_025_664, macs=1_605_944_064, depth=14,
         note="a code of 128 numbers by triplets: 1x1 convolutions and maxout",
     ),
-    "facenet_nn2": card(
-        partial(nn2, share=1.0, small_stem=False, bn=False), source=f"{FACES}, Table 2", sides=(128, 640),
-        smallest_photo=128, small="facenet_nn2_small", params=7_456_304, macs=1_596_530_688, depth=24,
+    "facenet_nn2": photo_card(
+        partial(nn2, share=1.0, small_stem=False, bn=False), source=f"{FACES}, Table 2", **FACTS,
+        small="facenet_nn2_small", params=7_456_304, macs=1_596_530_688, depth=24,
         note="a code of 128 numbers by triplets: inception modules with L2 pooling",
     ),
 }  # fmt: skip

@@ -17,21 +17,21 @@ googlenet_torchvision_train are the same nets, counted with their auxiliary clas
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.layers import (
-    Classifier,
+    AuxiliaryClassifier,
     ConvUnit,
     FullPrecisionLinear,
     Inception,
+    Leg,
     LocalResponseNorm,
-    WithAuxiliary,
     init_he,
 )
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 
 class Row(NamedTuple):
@@ -61,7 +61,6 @@ TABLE_1 = {
     "5a": Row(256, 160, 320, 32, 128, 128),
     "5b": Row(384, 192, 384, 48, 128, 128),
 }
-AUXILIARY_WEIGHT = 0.3  # sec. 5
 
 
 class Form(NamedTuple):
@@ -91,7 +90,7 @@ def module(maps_in: int, row: Row, form: Form) -> Inception:
     )
 
 
-class AuxiliaryClassifier(nn.Module):
+class PooledClassifier(nn.Module):
     """Average pooling 5x5 by 3, a 1x1 convolution, and two fully connected layers with dropout between (sec. 5)."""
 
     def __init__(self, maps_in: int, side: int, classes: int, bn: bool) -> None:
@@ -110,12 +109,14 @@ class AuxiliaryClassifier(nn.Module):
         return scores
 
 
-class GoogLeNet(Classifier):
+class GoogLeNet(AuxiliaryClassifier):
     """A stem, nine inception modules in three stages, global average pooling, one fully connected layer.
 
     form: the paper's or torchvision's. image: side of the crop in training, px, which the auxiliary classifiers are
     made for; the rest takes any image of at least 32 px. auxiliary: have them, and give `WithAuxiliary` in training.
     """
+
+    auxiliary_weight = 0.3  # sec. 5
 
     def __init__(
         self, name: str, classes: int, image: int, *, form: Form = PAPER, auxiliary: bool = True,
@@ -142,8 +143,8 @@ class GoogLeNet(Classifier):
         self.auxiliary2: nn.Module | None = None
         if auxiliary:
             side = math.ceil(image / stem_stride) // (4 if form.small_stem else 8)  # the pools round down
-            self.auxiliary1 = AuxiliaryClassifier(rows["4a"].maps, side, classes, form.bn)
-            self.auxiliary2 = AuxiliaryClassifier(rows["4d"].maps, side, classes, form.bn)
+            self.auxiliary1 = PooledClassifier(rows["4a"].maps, side, classes, form.bn)
+            self.auxiliary2 = PooledClassifier(rows["4d"].maps, side, classes, form.bn)
         self.fc = FullPrecisionLinear(rows["5b"].maps, classes)
         init_he(part for part in self.modules() if isinstance(part, nn.Conv2d | nn.Linear))
 
@@ -166,43 +167,33 @@ class GoogLeNet(Classifier):
         code: Tensor = self.dropout(self.inception5(maps).mean((2, 3)))  # -> (N, 1024)
         return code
 
-    def body(self, maps: Tensor) -> Tensor:
-        """The mean of each map of 5b: (N, 3, H, W) -> (N, 1024)."""
-        return self.to_code(self.to_4d(self.to_4a(maps)))
-
-    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
-    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
-        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
-        if not self.training or self.auxiliary1 is None or self.auxiliary2 is None:
-            return super().forward(images)
-        maps = self.to_4a(self.prepare(images))
-        first = self.auxiliary1(maps)
-        maps = self.to_4d(maps)
-        second = self.auxiliary2(maps)
-        return WithAuxiliary(self.fc(self.to_code(maps)), (first, second), AUXILIARY_WEIGHT)
+    def legs(self) -> list[Leg]:
+        """To 4a, to 4d, to the mean of each map of 5b."""
+        return [Leg(self.to_4a, self.auxiliary1), Leg(self.to_4d, self.auxiliary2), Leg(self.to_code)]
 
 
 PUBLISHED = "ILSVRC-2012 val, 1 net, 1 crop"
-card = partial(Card, family="inception", year=2014, source="Szegedy et al. 2014, arXiv:1409.4842, Table 1", depth=22)
-photo_card = partial(card, sides=(128, 640), smallest_photo=128, small="googlenet_small")
+FACTS: dict[str, Any] = {
+    "family": "inception", "year": 2014, "source": "Szegedy et al. 2014, arXiv:1409.4842, Table 1", "depth": 22,
+}  # fmt: skip
+paper_card = partial(photo_card, partial(GoogLeNet, form=PAPER), **FACTS, small="googlenet_small")
 torchvision_card = partial(
-    photo_card, partial(GoogLeNet, form=TORCHVISION), year=2018, source="torchvision 0.28, googlenet"
-)
+    photo_card, partial(GoogLeNet, form=TORCHVISION), family="inception", year=2018,
+    source="torchvision 0.28, googlenet", depth=22, small="googlenet_small",
+)  # fmt: skip
 
 CARDS: dict[str, Card] = {
-    "googlenet_small": card(
-        partial(GoogLeNet, form=SMALL),
-        image=32, sides=(32, 96), classes=10,
-        counted_here=True, params=1_498_850, macs=120_370_176, trained_as="alexnet_small",
+    "googlenet_small": small_card(
+        partial(GoogLeNet, form=SMALL), **FACTS, params=1_498_850, macs=120_370_176, trained_as="alexnet_small",
         note="googlenet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
     ),
-    "googlenet": photo_card(
-        partial(GoogLeNet, form=PAPER), params=6_998_552, macs=1_582_671_872,
+    "googlenet": paper_card(
+        params=6_998_552, macs=1_582_671_872,
         published=f"10.07 % top-5 error, {PUBLISHED}",
         note="inception modules, LRN; two auxiliary classifiers in training, which are not counted",
     ),
-    "googlenet_train": photo_card(
-        partial(GoogLeNet, form=PAPER), params=13_378_280, macs=1_591_044_096, counted="training",
+    "googlenet_train": paper_card(
+        params=13_378_280, macs=1_591_044_096, counted="training",
         note="googlenet, counted with its auxiliary classifiers",
     ),
     "googlenet_torchvision": torchvision_card(

@@ -12,12 +12,13 @@ inception_v3_small.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.layers import Classifier, FullPrecisionLinear, Inception, SqueezeExcite, Unit, chain, init_he, scaled_unit
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 from topfive.models.inception_v3 import large_stem, small_stem
 
 
@@ -138,17 +139,18 @@ class InceptionResNetV2(Classifier):
         return means
 
 
-card = partial(Card, family="inception", year=2016, source="Szegedy et al. 2016, arXiv:1602.07261, as released")
+FACTS: dict[str, Any] = {
+    "family": "inception", "year": 2016, "source": "Szegedy et al. 2016, arXiv:1602.07261, as released"
+}  # fmt: skip
 
 CARDS: dict[str, Card] = {
-    "inception_resnet_v2_small": card(
-        partial(InceptionResNetV2, stem=small_stem, blocks=(2, 4, 2), share=0.25, at_least=32, gated=False),
-        image=32, sides=(32, 96), classes=10,
-        counted_here=True, params=1_194_178, macs=56_344_960, trained_as="resnet18_b_small",
+    "inception_resnet_v2_small": small_card(
+        partial(InceptionResNetV2, stem=small_stem, blocks=(2, 4, 2), share=0.25, at_least=32, gated=False), **FACTS,
+        params=1_194_178, macs=56_344_960, trained_as="resnet18_b_small",
         note="inception_resnet_v2 for images of 32 to 96 px: a quarter of the maps, 2, 4 and 2 blocks, a small stem",
     ),
-    "inception_resnet_v2": card(
-        partial(InceptionResNetV2, stem=large_stem, blocks=(10, 20, 10), share=1.0, at_least=75, gated=False),
+    "inception_resnet_v2": photo_card(
+        partial(InceptionResNetV2, stem=large_stem, blocks=(10, 20, 10), share=1.0, at_least=75, gated=False), **FACTS,
         image=299, sides=(299, 640), smallest_photo=160, small="inception_resnet_v2_small",
         params=55_843_464, macs=13_155_794_016,
         published="4.9 % top-5 error (19.9 % top-1), ILSVRC-2012 val without the blacklist, 1 crop",

@@ -12,22 +12,21 @@ convolutions, the first with stride round(image / 32), and one pooling, so that 
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from topfive.layers import (
-    Classifier,
+    AuxiliaryClassifier,
     FullPrecisionLinear,
     Inception,
+    Leg,
     Unit,
-    WithAuxiliary,
     chain,
     init_he,
     scaled_unit,
 )
-from topfive.models.card import Card
-
-AUXILIARY_WEIGHT = 0.4
+from topfive.models.card import Card, photo_card, small_card
 
 
 def pooled(unit: Unit, maps_in: int, maps: int) -> nn.Sequential:
@@ -87,7 +86,7 @@ def reduction17(unit: Unit, maps_in: int) -> Inception:
     )
 
 
-class AuxiliaryClassifier(nn.Module):
+class PooledClassifier(nn.Module):
     """Average pooling 5x5 by 3, a 1x1 and a 5x5 convolution, one fully connected layer (Fig. 8)."""
 
     def __init__(self, unit: Unit, classes: int) -> None:
@@ -104,12 +103,14 @@ class AuxiliaryClassifier(nn.Module):
         return scores
 
 
-class InceptionV3(Classifier):
+class InceptionV3(AuxiliaryClassifier):
     """A stem of six convolutions, eleven inception modules, global average pooling, one fully connected layer.
 
     stem: up to 192 maps, of 35x35 for the paper's. share: of the paper's maps. auxiliary: have the auxiliary
     classifier, and give `WithAuxiliary` in training; it wants crops of at least 299 px. dropout: of the code.
     """
+
+    auxiliary_weight = 0.4
 
     def __init__(
         self, name: str, classes: int, image: int, *, stem: Callable[[Unit, int], nn.Module], share: float = 1.0,
@@ -121,7 +122,7 @@ class InceptionV3(Classifier):
         self.mixed5 = nn.Sequential(module35(unit, 192, 32), module35(unit, 256, 64), module35(unit, 288, 64))
         self.mixed6a = reduction35(unit, 288)
         self.mixed6 = nn.Sequential(*(module17(unit, 768, inner) for inner in (128, 160, 160, 192)))
-        self.auxiliary = AuxiliaryClassifier(unit, classes) if auxiliary else None
+        self.auxiliary = PooledClassifier(unit, classes) if auxiliary else None
         self.mixed7a = reduction17(unit, 768)
         self.mixed7 = nn.Sequential(module8(unit, 1280), module8(unit, 2048))
         self.dropout = nn.Dropout(dropout)
@@ -140,18 +141,9 @@ class InceptionV3(Classifier):
         code: Tensor = self.dropout(maps.mean((2, 3)))  # -> (N, 2048)
         return code
 
-    def body(self, maps: Tensor) -> Tensor:
-        """The mean of each 8x8 map: (N, 3, H, W) -> (N, 2048)."""
-        return self.to_code(self.to_17(maps))
-
-    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
-    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
-        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
-        if not self.training or self.auxiliary is None:
-            return super().forward(images)
-        maps = self.to_17(self.prepare(images))
-        auxiliary = self.auxiliary(maps)
-        return WithAuxiliary(self.fc(self.to_code(maps)), (auxiliary,), AUXILIARY_WEIGHT)
+    def legs(self) -> list[Leg]:
+        """To the last 17x17 maps, to the mean of each 8x8 map."""
+        return [Leg(self.to_17, self.auxiliary), Leg(self.to_code)]
 
 
 def large_stem(unit: Unit, image: int) -> nn.Sequential:
@@ -169,26 +161,27 @@ def small_stem(unit: Unit, image: int) -> nn.Sequential:
     )  # fmt: skip
 
 
-card = partial(Card, family="inception", year=2015, source="Szegedy et al. 2015, arXiv:1512.00567, Table 1", depth=42)
-photo_card = partial(
-    card, partial(InceptionV3, stem=large_stem, share=1.0, at_least=75), image=299, sides=(299, 640),
+FACTS: dict[str, Any] = {
+    "family": "inception", "year": 2015, "source": "Szegedy et al. 2015, arXiv:1512.00567, Table 1", "depth": 42,
+}  # fmt: skip
+paper_card = partial(
+    photo_card, partial(InceptionV3, stem=large_stem, share=1.0, at_least=75), **FACTS, image=299, sides=(299, 640),
     smallest_photo=160, small="inception_v3_small",
 )  # fmt: skip
 
 CARDS: dict[str, Card] = {
-    "inception_v3_small": card(
-        partial(InceptionV3, stem=small_stem, share=0.25, at_least=32, auxiliary=False),
-        image=32, sides=(32, 96), classes=10,
-        counted_here=True, params=1_369_714, macs=55_135_040, trained_as="resnet18_b_small",
+    "inception_v3_small": small_card(
+        partial(InceptionV3, stem=small_stem, share=0.25, at_least=32, auxiliary=False), **FACTS,
+        params=1_369_714, macs=55_135_040, trained_as="resnet18_b_small",
         note="inception_v3 for images of 32 to 96 px: a quarter of the maps, a stem of two 3x3 convolutions with "
         "stride round(image / 32) and a pooling, no auxiliary classifier",
     ),
-    "inception_v3": photo_card(
+    "inception_v3": paper_card(
         params=23_834_568, macs=5_713_216_096,
         published="5.6 % top-5 error (21.2 % top-1), ILSVRC-2012 val without the blacklist, 1 crop",
         note="factored convolutions; one auxiliary classifier in training, which is not counted",
     ),
-    "inception_v3_train": photo_card(
+    "inception_v3_train": paper_card(
         params=27_161_264, macs=5_718_899_296, counted="training",
         note="inception_v3, counted with its auxiliary classifier",
     ),

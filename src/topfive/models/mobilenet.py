@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.functional import relu
 
 from topfive.layers import Classifier, FullPrecisionLinear, init_he
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 # Table 1 after the first convolution: maps, stride.
 TABLE_1 = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
@@ -133,14 +133,12 @@ def card(
     side: int = 224, block: type[Separable | Full] = Separable, rows: list[tuple[int, int]] = TABLE_1,
 ) -> Card:  # fmt: skip
     """The card of a net of the paper."""
-    return Card(
+    return photo_card(
         partial(MobileNet, block=block, rows=rows, width=width, small_stem=False),
         family="mobilenet",
         year=2017,
         source="Howard et al. 2017, arXiv:1704.04861, Table 1",
         image=side,
-        sides=(128, 640),
-        smallest_photo=128,
         small="mobilenet_v1_small",
         params=params,
         macs=macs,
@@ -157,10 +155,10 @@ CARDS: dict[str, Card] = {
     )
     for width, by_side in MACS.items() for side, macs in by_side.items()
 }  # fmt: skip
-CARDS["mobilenet_v1_small"] = Card(
+CARDS["mobilenet_v1_small"] = small_card(
     partial(MobileNet, block=Separable, rows=SMALL, width=0.5, small_stem=True), family="mobilenet", year=2017,
-    source="Howard et al. 2017, arXiv:1704.04861, Table 1; half of its maps", image=32, sides=(32, 96), classes=10,
-    counted_here=True, params=823_722, macs=45_310_976, trained_as="resnet18_b_small", depth=28,
+    source="Howard et al. 2017, arXiv:1704.04861, Table 1; half of its maps",
+    params=823_722, macs=45_310_976, trained_as="resnet18_b_small", depth=28,
     note="mobilenet_v1_1.0_224 for images of 32 to 96 px: half the maps, two layers fewer that stride",
 )  # fmt: skip
 CARDS["mobilenet_v1_shallow"] = card(

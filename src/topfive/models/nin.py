@@ -14,7 +14,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from topfive.layers import Classifier, full_precision, init_he
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card
 
 
 class MlpConv(NamedTuple):
@@ -107,13 +107,11 @@ CARDS: dict[str, Card] = {
     "nin_cifar100": cifar_card(
         classes=100, params=984_356, macs=223_592_448, published="35.68 % top-1 error, CIFAR-100 test, one view"
     ),
-    "nin_imagenet": Card(
+    "nin_imagenet": photo_card(
         partial(Nin, rows=IMAGENET, dropout_after={2}, at_least=64),
         family="nin",
         year=2014,
         source="NIN-ImageNet, Caffe model zoo 2014, after arXiv:1312.4400",
-        sides=(128, 640),
-        smallest_photo=128,
         params=7_595_176,
         macs=1_100_188_800,
         depth=12,

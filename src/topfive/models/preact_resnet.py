@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from topfive.layers import Classifier, FullPrecisionLinear, Recomputed, ZeroPadShortcut, init_residual
-from topfive.models.card import Card
-from topfive.models.resnet import photo_card
+from topfive.models.card import Card, cifar_card, photo_card
 
 Kind = Literal["basic", "bottleneck"]
 BLOCKS = {50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3], 200: [3, 24, 36, 3]}
@@ -121,16 +120,13 @@ def large(name: str, classes: int, image: int, *, depth: int, recompute: bool = 
     return PreactResNet(name, classes, stem, stages, 2048, at_least=32)
 
 
-def cifar_card(kind: Kind, n: int, depth: int, params: int, macs: int, top1: str) -> Card:
+def small_images(kind: Kind, n: int, depth: int, params: int, macs: int, top1: str) -> Card:
     """The card of a net for CIFAR."""
-    return Card(
+    return cifar_card(
         partial(cifar, kind=kind, n=n),
         family="resnet_preact",
         year=2016,
         source="He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Table 3",
-        image=32,
-        sides=(16, 128),
-        classes=10,
         params=params,
         macs=macs,
         depth=depth,
@@ -158,9 +154,9 @@ def large_card(depth: int, params: int, macs: int, published: str | None = None)
 
 
 CARDS: dict[str, Card] = {
-    "cifar_preact_resnet110": cifar_card("basic", 18, 110, 1_727_962, 252_887_680, "6.37"),
-    "cifar_preact_resnet164": cifar_card("bottleneck", 18, 164, 1_703_258, 244_500_992, "5.46"),
-    "cifar_preact_resnet1001": cifar_card("bottleneck", 111, 1001, 10_327_706, 1_487_849_984, "4.92"),
+    "cifar_preact_resnet110": small_images("basic", 18, 110, 1_727_962, 252_887_680, "6.37"),
+    "cifar_preact_resnet164": small_images("bottleneck", 18, 164, 1_703_258, 244_500_992, "5.46"),
+    "cifar_preact_resnet1001": small_images("bottleneck", 111, 1001, 10_327_706, 1_487_849_984, "4.92"),
     "preact_resnet50": large_card(50, 25_549_352, 4_089_184_256),
     "preact_resnet101": large_card(101, 44_541_480, 7_801_405_440),
     "preact_resnet152": large_card(152, 60_185_128, 11_513_626_624, "5.5 % top-5 error (21.1 % top-1)"),

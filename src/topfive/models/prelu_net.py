@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.layers import Classifier, FullPrecisionLinear
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 # Table 3: maps of conv1 and of the stages, and the convolutions of each stage.
 TABLE_3 = {"A": ((96, 256, 512, 512), 5), "B": ((96, 256, 512, 512), 6), "C": ((96, 384, 768, 896), 6)}
@@ -92,34 +92,31 @@ def stage(maps_in: int, maps: int, count: int) -> nn.Sequential:
 
 
 SOURCE = "He, Zhang, Ren, Sun 2015, arXiv:1502.01852, Table 3"
-photo_card = partial(
-    Card,
+paper_card = partial(
+    photo_card,
     family="prelu",
     year=2015,
     source=SOURCE,
     counted_here=True,
-    sides=(128, 640),
-    smallest_photo=128,
     small="prelu_net_a_small",
 )
 
 CARDS: dict[str, Card] = {
-    "prelu_net_a_small": Card(
+    "prelu_net_a_small": small_card(
         partial(PReluNet, row="A", share=0.25, small_stem=True, units=512), family="prelu", year=2015,
-        source=f"{SOURCE}; a quarter of its maps", image=32, sides=(32, 96), classes=10, depth=19,
-        counted_here=True, params=3_211_586, macs=97_858_560,
+        source=f"{SOURCE}; a quarter of its maps", depth=19, params=3_211_586, macs=97_858_560,
         trained_as="alexnet_small",
         note="prelu_net_a for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32)",
     ),
-    "prelu_net_a": photo_card(
+    "prelu_net_a": paper_card(
         partial(PReluNet, row="A", share=1.0, small_stem=False), params=178_032_072, macs=19_058_106_368, depth=19,
         note="19 layers, learned slopes, a spatial pyramid",
     ),
-    "prelu_net_b": photo_card(
+    "prelu_net_b": paper_card(
         partial(PReluNet, row="B", share=1.0, small_stem=False), params=183_343_048, macs=23_219_904_512, depth=22,
         note="22 layers",
     ),
-    "prelu_net_c": photo_card(
+    "prelu_net_c": paper_card(
         partial(PReluNet, row="C", share=1.0, small_stem=False), params=330_623_944, macs=53_463_130_112, depth=22,
         published="5.71 % top-5 error (21.59 % top-1), ILSVRC-2012 val, 1 net, dense, several scales",
         note="22 layers, wider",

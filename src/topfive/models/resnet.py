@@ -26,7 +26,7 @@ from topfive.layers import (
     Option,
     init_residual,
 )
-from topfive.models.card import Card
+from topfive.models.card import Card, photo_card, small_card
 
 # Table 1: blocks of conv2_x to conv5_x, and the maps they give; the first block of all stages but conv2_x strides by 2.
 BLOCKS = {18: [2, 2, 2, 2], 34: [3, 4, 6, 3], 50: [3, 4, 6, 3], 101: [3, 4, 23, 3], 152: [3, 8, 36, 3]}
@@ -117,10 +117,6 @@ def small_bottlenecks(name: str, classes: int, image: int, *, make_block: MakeBl
     """26 layers of bottlenecks: a quarter of the maps of Table 1, two blocks a stage, on crops of 32 to 96 px."""
     maps = [maps // 4 for maps in BOTTLENECK_MAPS]
     return ResNet(name, classes, small_stem(image, 16), make_block, maps, [2, 2, 2, 2])
-
-
-photo_card = partial(Card, sides=(128, 640), smallest_photo=128)
-small_card = partial(Card, image=32, sides=(32, 96), classes=10, counted_here=True)
 
 
 def card(

@@ -11,8 +11,8 @@ layers), on the stem of resnet18_b_small.
 from functools import partial
 
 from topfive.layers import Bottleneck
-from topfive.models.card import Card
-from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem, photo_card, small_bottlenecks, small_card
+from topfive.models.card import Card, photo_card, small_card
+from topfive.models.resnet import BLOCKS, BOTTLENECK_MAPS, ResNet, large_stem, small_bottlenecks
 
 
 def block(maps_in: int, maps: int, stride: int, *, cardinality: int, width: int) -> Bottleneck:

@@ -13,10 +13,9 @@ from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
-from topfive.models.card import Card
+from topfive.layers import FullyConnectedEnd, LocalResponseNorm, init_he
+from topfive.models.card import Card, small_card
 
 # Table 1, a column a row: the maps of the convolutions of the five stages, all 3x3 but those marked 1x1.
 ONE = "1x1"
@@ -31,14 +30,12 @@ TABLE_1: dict[str, list[Row]] = {
 Norm = Literal["none", "lrn", "bn"]
 
 
-class Vgg(Classifier):
+class Vgg(FullyConnectedEnd):
     """Five stages of convolutions, each with a 2x2 pooling after it, and three fully connected layers.
 
     column: of Table 1. norm: "bn" after every convolution, "lrn" after the first alone (configuration A-LRN), or
-    "none". share: of the maps of Table 1. units: of fc6 and fc7. dropout: share of their outputs set to 0 in training.
+    "none". share: of the maps of Table 1. units: of fc6 and fc7. dropout: after both, in training.
     """
-
-    head = "fc8"
 
     def __init__(
         self,
@@ -60,10 +57,7 @@ class Vgg(Classifier):
             nn.Sequential(*stage(number, maps, row, norm))
             for number, (maps, row) in enumerate(zip(maps_in, rows, strict=True), start=1)
         )
-        self.fc6 = nn.Linear(last * (image // 32) ** 2, units)
-        self.fc7 = nn.Linear(units, units)
-        self.fc8 = FullPrecisionLinear(units, classes)
-        self.dropout = nn.Dropout(dropout)
+        self.set_end(last * (image // 32) ** 2, units, classes, dropout)
         init_he(module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
     def body(self, maps: Tensor) -> Tensor:
@@ -73,9 +67,7 @@ class Vgg(Classifier):
         maps = self.conv3(maps)  # -> (N, 256, 28, 28)
         maps = self.conv4(maps)  # -> (N, 512, 14, 14)
         maps = self.conv5(maps)  # -> (N, 512, 7, 7)
-        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
-        return units
+        return self.fc7_of(maps)  # -> (N, 4096)
 
 
 def scaled(cell: int | tuple[int, str], share: float) -> int | tuple[int, str]:
@@ -122,15 +114,11 @@ JITTER = "ILSVRC-2012 val, dense, S in 256..512, Q = 384"
 CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
-    "vgg16_small": Card(
+    "vgg16_small": small_card(
         partial(Vgg, column="D", norm="none", share=0.5, units=512),
         family="vgg",
         year=2014,
         source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1; half of its maps",
-        image=32,
-        sides=(32, 96),
-        classes=10,
-        counted_here=True,
         params=4_079_530,
         macs=79_139_840,
         trained_as="alexnet_small",

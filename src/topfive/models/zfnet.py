@@ -14,8 +14,8 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.layers import Classifier, FullPrecisionLinear, LocalResponseNorm, init_he
-from topfive.models.card import Card
+from topfive.layers import FullyConnectedEnd, LocalResponseNorm, init_he
+from topfive.models.card import Card, small_card
 
 Maps = tuple[int, int, int, int, int]  # of conv1 to conv5
 
@@ -24,15 +24,13 @@ B: Maps = (96, 256, 512, 1024, 512)
 SIDE = 224  # px: what the fully connected layers are made for
 
 
-class ZfNet(Classifier):
+class ZfNet(FullyConnectedEnd):
     """Five convolutions, three fully connected layers, overlapping pools in ceil mode.
 
-    maps: of the convolutions. units: of fc6 and fc7. small_stem: for crops of 32 to 96 px. dropout: share of the
-    outputs of fc6 and fc7 set to 0 in training. input_dropout: share of the pixels set to 0 in training; a slide of the
+    maps: of the convolutions. units: of fc6 and fc7. small_stem: for crops of 32 to 96 px. dropout: after fc6
+    and fc7, in training. input_dropout: share of the pixels set to 0 in training; a slide of the
     lectures shows it, the paper does not.
     """
-
-    head = "fc8"
 
     def __init__(
         self, name: str, classes: int, image: int, *, maps: Maps, small_stem: bool, units: int = 4096,
@@ -53,10 +51,7 @@ class ZfNet(Classifier):
         self.conv5 = nn.Conv2d(maps[3], maps[4], 3, padding=1)
         self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2, ceil_mode=True) for _ in range(3))
         self.norm1, self.norm2 = LocalResponseNorm(), LocalResponseNorm()
-        self.fc6 = nn.Linear(maps[4] * side**2, units)
-        self.fc7 = nn.Linear(units, units)
-        self.fc8 = FullPrecisionLinear(units, classes)
-        self.dropout = nn.Dropout(dropout)
+        self.set_end(maps[4] * side**2, units, classes, dropout)
         layers = [module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
         init_he(layers)  # biases 0, as in sec. 3
         if not small_stem:
@@ -70,9 +65,7 @@ class ZfNet(Classifier):
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, 4096)
-        units = self.dropout(relu(self.fc7(units)))  # -> (N, 4096)
-        return units
+        return self.fc7_of(maps)  # -> (N, 4096)
 
 
 def card(maps: Maps, params: int, macs: int, published: str, note: str) -> Card:
@@ -96,10 +89,10 @@ def card(maps: Maps, params: int, macs: int, published: str, note: str) -> Card:
 SMALL: Maps = (48, 128, 192, 192, 128)
 
 CARDS: dict[str, Card] = {
-    "zfnet_small": Card(
+    "zfnet_small": small_card(
         partial(ZfNet, maps=SMALL, small_stem=True, units=1024), family="zfnet", year=2013,
-        source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; half of its maps", image=32, sides=(32, 96), classes=10,
-        counted_here=True, params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
+        source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; half of its maps",
+        params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
         note="zfnet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), He weights",
     ),
     "zfnet": card(
