@@ -1,4 +1,4 @@
-"""What we are measured beside: per-image torchvision transforms in a DataLoader, and batches by fancy indexing."""
+"""What we are measured beside: networks of torchvision and timm, per-image transforms, batches by fancy indexing."""
 
 import importlib
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 PADDING = 4  # px, of RandomCrop(32, 4) and of pad_crop
@@ -26,6 +26,18 @@ def torchvision(part: str) -> Any:
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         torchvision.library = library  # kept: the declarations live as long as it does
     return importlib.import_module(f"torchvision.{part}")
+
+
+def peer_network(name: str) -> nn.Module:
+    """A network by its library and name, as "timm mobilenetv1_100", with weights drawn anew."""
+    library, network = name.split()
+    models = torchvision("models")  # also what timm imports
+    if library == "timm":
+        made: nn.Module = importlib.import_module("timm").create_model(network, pretrained=False)
+        return made
+    quickly = {"init_weights": False} if network in ("googlenet", "inception_v3") else {}
+    drawn: nn.Module = getattr(models, network)(weights=None, **quickly)
+    return drawn
 
 
 class TorchvisionImages(Dataset[tuple[Tensor, int]]):

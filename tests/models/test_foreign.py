@@ -169,6 +169,30 @@ def test_the_order_is_restored_from_names_that_count(tmp_path):
     assert sorted(["a10", "a9.bias", "a9.weight"], key=natural) == ["a9.weight", "a9.bias", "a10"]
 
 
+def test_fully_connected_layers_may_come_as_convolutions(tmp_path):
+    net = trained("vgg16_small")
+    named = {f"layer_{number}": value for number, value in enumerate(arrays(net).values())}
+    turned = {
+        key: value.reshape(512, 256, 1, 1) if value.shape == (512, 256) else value for key, value in named.items()
+    }
+    assert sum(value.ndim == 4 for value in turned.values()) == 14
+    np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in turned.items()})
+    model, _, _ = import_weights(tmp_path / "w.npz", "vgg16_small", TEN, GREY)
+    assert torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-5)
+
+
+def test_weights_of_tensorflow_bring_its_padding(tmp_path):
+    net = trained("mobilenet_v1_small")
+    np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in arrays(net).items()})
+    model, _, _ = import_weights(tmp_path / "w.npz", "mobilenet_v1_small", TEN, SOURCES["tensorflow"])
+    expected = build("mobilenet_v1_small", 10, tensorflow=True).eval()
+    expected.load_state_dict(model.classifier.state_dict())
+    assert torch.equal(scores(model.classifier), scores(expected))
+    assert not torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-3)
+    kept = load(save(model, tmp_path / "m.safetensors"))
+    assert torch.equal(scores(kept.classifier), scores(expected))
+
+
 def test_two_readings_are_refused(tmp_path):
     net = trained("vgg16_small")
     keys = list(arrays(net))

@@ -55,7 +55,8 @@ def fetch(place: str) -> Path:
     except Exception as error:  # the hub's errors, and those of the network below it, have no common class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile(f"{HUB}{place}: could not be fetched ({reason}); check the name and the network") from error
-    if stated.lfs is not None and stated.lfs.sha256 != sha256(file):
+    large = getattr(stated, "lfs", None)  # small files have no checksum there
+    if large is not None and large.sha256 != sha256(file):
         raise BadFile(f"{HUB}{place}: came with another checksum than the hub states; delete {file} and fetch it again")
     return file
 

@@ -2,9 +2,10 @@
 
 Read: `.safetensors`, `.pth` and `.pt` (torch's restricted reader, which runs no code), `.npz` of named arrays. An array
 finds its place by a table of names where the library is known, else by order and shape: the arrays, as they stand in
-the file or sorted by name, must have the shapes of the network's tensors one by one. What leaves two readings is
-refused. A file whose batch normalization was folded into its convolutions, weight and bias alone, is taken too: the
-normalization then only adds the bias.
+the file or sorted by name, must have the shapes of the network's tensors one by one, where a fully connected layer may
+stand as the convolution over whole maps that it is. What leaves two readings is refused. A file whose batch
+normalization was folded into its convolutions, weight and bias alone, is taken too: the normalization then only adds
+the bias.
 """
 
 import hashlib
@@ -111,13 +112,13 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
     ours = wanted(network)
     for library, rename in TABLES.items():
         renamed = {key: rename(key) for key in ours}
-        if set(renamed.values()) == set(theirs) and all(theirs[renamed[key]].shape == ours[key].shape for key in ours):
+        if set(renamed.values()) == set(theirs) and all(alike(theirs[renamed[key]], ours[key]) for key in ours):
             return Matching([(renamed[key], key) for key in ours], f"by the names of {library}")
     folded = without_normalization(network, ours)
     readings = []
     for order, names in (("order", list(theirs)), ("sorted names", sorted(theirs, key=natural))):
         for targets in (ours, folded):
-            if [theirs[name].shape for name in names] == [tensor.shape for tensor in targets.values()]:
+            if len(names) == len(targets) and all(map(alike, (theirs[name] for name in names), targets.values())):
                 pairs = list(zip(names, targets, strict=True))
                 readings.append(Matching(pairs, f"by {order} and shape", folded=targets is not ours))
                 break
@@ -134,6 +135,13 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
     if not first.folded:
         _refuse_swapped(network, first.pairs, where)
     return first
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Of one shape, or weights of a fully connected layer and of a convolution that are the same numbers in a row."""
+    if one.ndim == other.ndim:
+        return one.shape == other.shape
+    return sorted((one.ndim, other.ndim)) == [2, 4] and len(one) == len(other) and one.numel() == other.numel()
 
 
 def wanted(network: Classifier) -> Arrays:
@@ -198,7 +206,7 @@ def _no_way(where: str, network: Classifier, ours: Arrays, folded: Arrays, their
         return f"{where}: expected the {counts} arrays of {network.name}, got {len(theirs)}; is it another network?"
     targets = ours if len(theirs) == len(ours) else folded
     for (key, mine), (name, array) in zip(targets.items(), theirs.items(), strict=True):
-        if mine.shape != array.shape:
+        if not alike(mine, array):
             return (
                 f"{where}: {network.name} expects {tuple(mine.shape)} for {key}, the file has {tuple(array.shape)} for "
                 f"{name} in that place, and its names are not known; put the arrays in the network's order"
@@ -215,7 +223,9 @@ def fill(network: Classifier, theirs: Arrays, matching: Matching) -> None:
         # It divides by the root of (variance + eps), which its weight takes back; what is left is its bias.
         values = {"weight": (1 + norm.eps) ** 0.5, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
         state |= {f"{name}.{key}": torch.full_like(norm.weight, value).detach() for key, value in values.items()}
-    network.load_state_dict(state | {ours: theirs[name].float() for name, ours in matching.pairs})
+    network.load_state_dict(
+        state | {ours: theirs[name].float().reshape(state[ours].shape) for name, ours in matching.pairs}
+    )
 
 
 def swap_red_and_blue(network: Classifier) -> None:
@@ -254,34 +264,58 @@ def googlenet_name(key: str) -> str:
     return re.sub(r"\.(one|three|five|pool)\.", lambda found: f".{GOOGLENET_BRANCHES[found[1]]}.", key)
 
 
+SENET_RULES = [(r"^fc\.", "last_linear."), (r"\.gate\.", ".se_module."), (r"^bn1\.", "layer0.bn1."),
+               (r"^conv1\.weight", "layer0.conv1.weight")]  # fmt: skip
+# The stem of SENet-154 is three convolutions and normalizations; ours holds all but the last of these as one chain.
+SENET154_STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3"}
+
+
+def senet_name(key: str) -> str:
+    """Ours -> timm's, of SENets as their authors released them."""
+    for pattern, replacement in SENET_RULES:
+        key = re.sub(pattern, replacement, key)
+    return resnet_name(key)
+
+
+def senet154_name(key: str) -> str:
+    """Ours -> timm's, of SENet-154."""
+    key = re.sub(r"^conv1\.(\d)", lambda found: f"layer0.{SENET154_STEM.get(found[1], found[1])}", key)
+    return senet_name(re.sub(r"^bn1\.", "layer0.bn3.", key))
+
+
 def same_name(key: str) -> str:
     """Ours."""
     return key
 
 
 TABLES: dict[str, Callable[[str], str]] = {
-    "topfive": same_name, "torchvision or timm": resnet_name, "torchvision": googlenet_name
+    "topfive": same_name, "torchvision or timm": resnet_name, "torchvision": googlenet_name,
+    "timm": senet_name, "timm's SENet-154": senet154_name,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Source:
-    """How a library prepares images for its weights. mean, std: RGB, in [0, 1]. bgr: the first layer sees BGR."""
+    """How a library prepares images for its weights. mean, std: RGB, in [0, 1]. bgr: the first layer sees BGR.
+
+    tensorflow: its networks pad as TensorFlow's SAME does, where ours have that option.
+    """
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     bgr: bool = False
+    tensorflow: bool = False
 
 
 SOURCES = {
     "torchvision": Source((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "caffe": Source((123.68 / 255, 116.779 / 255, 103.939 / 255), (1 / 255,) * 3, bgr=True),
-    "tensorflow": Source((0.5,) * 3, (0.5,) * 3),
+    "tensorflow": Source((0.5,) * 3, (0.5,) * 3, tensorflow=True),
 }
 
 
 # torchvision's nets of these names turn its usual preprocessing into this one before their first layer.
-HALVES = SOURCES["tensorflow"]
+HALVES = Source((0.5,) * 3, (0.5,) * 3)
 TURNED = {"googlenet_torchvision": HALVES, "googlenet_torchvision_train": HALVES, "inception_v3": HALVES,
           "inception_v3_train": HALVES}  # fmt: skip
 # Where the 3x3 strides in the weights that are passed on, and the first 1x1 in the paper, no tensor tells them apart.
@@ -304,10 +338,12 @@ def import_weights(
     another net that look like its own.
     """
     theirs = read_arrays(path)
-    network = build(name, len(classes))
-    plain = "auxiliary" in options(ZOO[name]) and not any("aux" in key.lower() for key in theirs)
-    if plain:  # a file without the auxiliary classifiers, which nothing asks after training
-        network = build(name, len(classes), auxiliary=False)
+    open_arguments, arguments = options(look_up(name, ZOO, kind="entry")), dict[str, Any]()
+    if "auxiliary" in open_arguments and not any("aux" in key.lower() for key in theirs):
+        arguments["auxiliary"] = False  # the file is without those classifiers, which nothing asks after training
+    if "tensorflow" in open_arguments and source.tensorflow:
+        arguments["tensorflow"] = True
+    network = build(name, len(classes), **arguments)
     matching = match(network, theirs, str(path))
     if name in LOOK_ALIKE and matching.how.startswith("by the names of torchvision"):
         raise Misused(
@@ -325,7 +361,7 @@ def import_weights(
     crop = ZOO[name].image
     geometry = Geometry(256 if crop == 227 else short_side(crop), crop)
     model = Model(
-        entry=name, arguments={"auxiliary": False} if plain else {}, classes=classes, geometry=geometry,
+        entry=name, arguments=arguments, classes=classes, geometry=geometry,
         classifier=network.eval(), data={"name": path.name, "sha256": sha256(path)}, external_data=True,
     )  # fmt: skip
     return model, matching, theirs
