@@ -21,6 +21,7 @@ from topfive.models.foreign import (
     natural,
     normalized,
     resnet_name,
+    senet_name,
     source_of,
 )  # fmt: skip
 
@@ -191,6 +192,15 @@ def test_weights_of_tensorflow_bring_its_padding(tmp_path):
     assert not torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-3)
     kept = load(save(model, tmp_path / "m.safetensors"))
     assert torch.equal(scores(kept.classifier), scores(expected))
+
+
+def test_the_authors_senets_pool_as_caffe_does(tmp_path):
+    named = {senet_name(key): value for key, value in arrays(trained("se_resnet50")).items()}
+    torch.save(named, tmp_path / "w.pth")
+    model, matching, _ = import_weights(tmp_path / "w.pth", "se_resnet50", TEN, GREY)
+    assert matching.how == "by the names of timm"
+    assert model.arguments == {"ceil_pool": True}
+    assert model.classifier.pool1.ceil_mode
 
 
 def test_two_readings_are_refused(tmp_path):

@@ -343,6 +343,8 @@ def import_weights(
         arguments["auxiliary"] = False  # the file is without those classifiers, which nothing asks after training
     if "tensorflow" in open_arguments and source.tensorflow:
         arguments["tensorflow"] = True
+    if "ceil_pool" in open_arguments and any(".se_module." in key for key in theirs):
+        arguments["ceil_pool"] = True  # names that only the weights of the authors' release have
     network = build(name, len(classes), **arguments)
     matching = match(network, theirs, str(path))
     if name in LOOK_ALIKE and matching.how.startswith("by the names of torchvision"):

@@ -1,10 +1,11 @@
 """Squeeze-and-excitation nets: Hu, Shen, Sun 2017, arXiv:1709.01507, Table 1 and sec. 6.
 
 The ResNets and ResNeXts of their papers with a gate on every residual branch before the sum (Fig. 3), and Inception
-nets with one after every module (Fig. 2). The pool before conv2_x is not padded but rounds its size up, as in the
-authors' release, whose weights want it; the paper is silent. SENet-154, the net of the 2017 challenge, changes more
-(appendix of the paper): the first 1x1 of a bottleneck is half as wide, the first 7x7 is three 3x3, projections that
-stride are 3x3, and dropout comes before the last layer.
+nets with one after every module (Fig. 2). SENet-154, the net of the 2017 challenge, changes more (appendix of the
+paper): the first 1x1 of a bottleneck is half as wide, the first 7x7 is three 3x3, projections that stride are 3x3, and
+dropout comes before the last layer.
+
+`ceil_pool` does not pad the pool before conv2_x but rounds its size up, as Caffe does: the authors' weights want it.
 
 se_resnet50_small, for crops of 32 to 96 px, has a quarter of the maps and two blocks a stage (26 layers), on the stem
 of resnet18_b_small; its gates squeeze by 4, so that the narrowest has 16 units.
@@ -98,9 +99,13 @@ class SENet154(ResNet):
         return means
 
 
-def gated_net(name: str, classes: int, image: int, *, depth: int, block: MakeBlock) -> ResNet:
+def gated_net(
+    name: str, classes: int, image: int, *, depth: int, block: MakeBlock, ceil_pool: bool = False
+) -> ResNet:  # fmt: skip
     """A ResNet or ResNeXt with gates. `image` changes nothing: global average pooling takes every size."""
-    stem = large_stem()._replace(pool1=nn.MaxPool2d(3, 2, ceil_mode=True))
+    stem = large_stem()
+    if ceil_pool:
+        stem = stem._replace(pool1=nn.MaxPool2d(3, 2, ceil_mode=True))
     return ResNet(name, classes, stem, block, BOTTLENECK_MAPS, BLOCKS[depth])
 
 
