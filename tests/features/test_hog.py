@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -62,7 +65,7 @@ def test_every_pixel_of_an_odd_cell_votes():
     image[..., 5, 2] = 1.0  # the only gradients: rows 4 and 6 downwards (columns 2), columns 1 and 3 across (row 5)
     histograms = Hog(3, block=1, square_root=False).histograms(*strongest_gradient(image))
     assert histograms.sum().item() * 9 == pytest.approx(4.0)
-    assert histograms[0, 0, 1, 0].item() * 9 == pytest.approx(1.0)  # (5, 1) is in the middle left cell, in its last row
+    assert histograms[0, 1, 0, 0].item() * 9 == pytest.approx(1.0)  # (5, 1) is in the middle left cell, in its last row
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
@@ -86,3 +89,31 @@ def test_a_batch_is_its_images_one_by_one():
 def test_clipped_l2_by_hand():
     block = torch.tensor([3.0, 4.0, 0.0])  # length 5 -> .6 .8 0 -> clipped .2 .2 0 -> .7071 .7071 0
     assert clipped_l2(block).tolist() == pytest.approx([0.5**0.5, 0.5**0.5, 0.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_shared_votes_are_those_of_a_slow_loop(signed):
+    image = torch.from_numpy(smooth_colours(0, 20, 16)).permute(2, 0, 1)[None].double()
+    module = Hog(4, orientations=6, square_root=False, signed=signed, shared=True)
+    down, across = strongest_gradient(image)
+    expected = torch.zeros(5, 4, 6).double()
+    period = 2 * math.pi if signed else math.pi
+    for row in range(20):
+        for column in range(16):
+            size = torch.hypot(down[0, row, column], across[0, row, column])
+            place = (math.atan2(down[0, row, column], across[0, row, column]) % period) / period * 6
+            for i, j, k in itertools.product(range(5), range(4), range(6)):
+                apart = abs(place - k - 0.5)
+                share = max(0, 1 - min(apart, 6 - apart))
+                share *= max(0, 1 - abs(row - 4 * i - 1.5) / 4) * max(0, 1 - abs(column - 4 * j - 1.5) / 4)
+                expected[i, j, k] += size * share / 16
+    assert torch.allclose(module.histograms(down, across)[0].double(), expected, atol=1e-5)
+
+
+def test_signed_bins_tell_a_gradient_from_its_opposite():
+    image = torch.from_numpy(smooth_colours(0, 32, 32)).permute(2, 0, 1)[None]
+    plain, signed = (Hog(8, square_root=False, signed=one) for one in (False, True))
+    down, across = strongest_gradient(image)
+    assert torch.allclose(plain.histograms(down, across), plain.histograms(-down, -across), atol=1e-6)
+    assert not torch.allclose(signed.histograms(down, across), signed.histograms(-down, -across), atol=1e-3)
+    assert torch.allclose(plain.histograms(down, across).sum(3), signed.histograms(down, across).sum(3), atol=1e-6)

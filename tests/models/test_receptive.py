@@ -44,7 +44,7 @@ def test_where_branches_meet_each_way_has_its_own_largest():
         ("se_resnet50_small", "conv2_x.0.conv3", "conv2_x.1.conv1"),
         ("prelu_net_a_small", "stage3.9", "pyramid.grids.2"),
         ("facenet_nn2_small", "trunk.1.conv", "fc"),
-        ("hog_svm", "", "hog"),
+        ("hog_svm", "", "channels.hog"),
     ],
 )
 def test_what_sees_everything_has_no_field(name, seen, unseen):

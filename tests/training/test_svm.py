@@ -13,7 +13,7 @@ from topfive.data.imageset import ImageSet, Split
 from topfive.errors import BadData, Misused
 from topfive.evaluation import judge, score
 from topfive.models import build
-from topfive.models.hog_svm import HogSvm
+from topfive.models.coded import CodedSvm
 from topfive.models.modelfile import Model
 from topfive.recipes.recipe import Svm
 from topfive.training.codes import extract_codes
@@ -80,7 +80,7 @@ def test_hog_svm_reads_digits(digits: ImageSet, fitted: Model) -> None:
 
 def test_fitted_sharpness_makes_the_truth_more_likely(digits: ImageSet, fitted: Model) -> None:
     found = score(fitted, digits)
-    assert isinstance(fitted.classifier, HogSvm)
+    assert isinstance(fitted.classifier, CodedSvm)
     sharpness = float(fitted.classifier.sharpness)
     assert sharpness != 1
     loss = nn.functional.cross_entropy
@@ -96,7 +96,7 @@ def test_codes_come_in_the_splits_order_and_mirrored_where_asked(few_digits: Ima
     assert split.pixels is not None
     image = torch.from_numpy(np.array(geometry.apply(split.pixels[7].permute(1, 2, 0).numpy())))[..., 0] / 255
     for found, picture in ((plain, image), (mirrored, image.flip(1))):
-        assert isinstance(net, HogSvm)
+        assert isinstance(net, CodedSvm)
         torch.testing.assert_close(found.codes[7], net.features(picture.expand(1, 3, 16, 16))[0])
 
 
@@ -109,7 +109,7 @@ def test_mirror_images_are_fitted_too(few_digits: ImageSet) -> None:
     both = [extract_codes(nets[0], split, geometry, 1, mirror=mirror) for mirror in (False, True)]
     theirs = LinearSVC(C=0.1, dual=True, intercept_scaling=1, tol=1e-6, max_iter=100_000)
     theirs.fit(torch.cat([part.codes for part in both]).numpy(), split.labels.repeat(2).numpy())
-    errors = [np.abs(net.svm.weight.detach().numpy() - theirs.coef_).max() for net in nets if isinstance(net, HogSvm)]
+    errors = [np.abs(net.svm.weight.detach().numpy() - theirs.coef_).max() for net in nets if isinstance(net, CodedSvm)]
     assert errors[1] < 0.01 < errors[0]
 
 
@@ -131,7 +131,7 @@ def test_the_chosen_images_do_not_depend_on_their_order(few_digits: ImageSet) ->
     for part in (split, turned):
         net = build("hog_svm", 10, image=16)
         fit_svm(net, Svm(c=0.1, iterations=100, images=50), part, Geometry(16, 16), 0, 1)
-        assert isinstance(net, HogSvm)
+        assert isinstance(net, CodedSvm)
         weights.append(torch.cat([net.svm.weight.detach().flatten(), net.sharpness[None]]))
     torch.testing.assert_close(weights[0], weights[1], rtol=1e-2, atol=1e-3)
 

@@ -1,5 +1,33 @@
 """Descriptors and codes of images, as tensor modules."""
 
+from topfive.features.colour import ColourStatistics
+from topfive.features.fisher import FisherVector
 from topfive.features.hog import Hog
+from topfive.features.lbp import Lbp
+from topfive.features.llc import Llc
+from topfive.features.patches import KmeansTriangle, WhitenedPatches, whitening_of
+from topfive.features.pyramid import Code, Regions, regions_of
+from topfive.features.quantiser import ProductQuantiser
+from topfive.features.sift import DenseSift
+from topfive.features.sparse import SparseCode
+from topfive.features.words import BagOfWords, SuperVector, Vlad
 
-__all__ = ["Hog"]
+__all__ = [
+    "BagOfWords",
+    "Code",
+    "ColourStatistics",
+    "DenseSift",
+    "FisherVector",
+    "Hog",
+    "KmeansTriangle",
+    "Lbp",
+    "Llc",
+    "ProductQuantiser",
+    "Regions",
+    "SparseCode",
+    "SuperVector",
+    "Vlad",
+    "WhitenedPatches",
+    "regions_of",
+    "whitening_of",
+]

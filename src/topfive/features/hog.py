@@ -4,11 +4,11 @@ The descriptor is that of scikit-image's `hog(..., block_norm="L2-Hys")`, number
 strongest colour channel, nine unsigned orientations, blocks normalized by clipped L2.
 
 Departs from the paper, as scikit-image does: a pixel votes into one orientation of one cell, where the paper shares the
-vote between neighbouring orientations and cells; no Gaussian window weighs a block. Departs from scikit-image, which
-leaves out the last row and column of a cell whose side is odd: here every pixel of the cell votes.
+vote between neighbouring orientations and cells (`shared` does); no Gaussian window weighs a block. Departs from
+scikit-image, which leaves out the last row and column of a cell whose side is odd: here every pixel of the cell votes.
 
-Gradients and angles are computed in float64. In the dark parts of 8-bit images, where the roots of 0, 1 and 3 stand
-side by side, many gradients lie within 1e-6 degrees of the border between two bins, and float32 would decide by
+Roots and their gradients are computed in float64. In the dark parts of 8-bit images, where the roots of 0, 1 and 3
+stand side by side, many gradients lie within 1e-6 degrees of the border between two bins, and float32 would decide by
 accident of the machine: a sixth of the descriptor of scikit-learn's flower.jpg differed. It costs a quarter more time.
 """
 
@@ -26,13 +26,18 @@ class Hog(nn.Module):
     """Images to HOG descriptors.
 
     cell: side of a cell in px; a remainder at the right and at the bottom is left out. block: side of a block in cells;
-    blocks step by one cell. orientations: bins over 180 degrees. square_root: take the root of the pixels first, the
-    paper's gamma compression.
+    blocks step by one cell. orientations: bins over 180 degrees, or with `signed` over 360. square_root: take the root
+    of the pixels first, the paper's gamma compression. shared: a vote is shared between the two orientations and the
+    four cells whose middles lie around it (sec. 6.3).
     """
 
-    def __init__(self, cell: int, block: int = 2, orientations: int = 9, square_root: bool = True) -> None:
+    def __init__(
+        self, cell: int, block: int = 2, orientations: int = 9, square_root: bool = True, *, signed: bool = False,
+        shared: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.cell, self.block, self.orientations, self.square_root = cell, block, orientations, square_root
+        self.signed, self.shared = signed, shared
 
     def length(self, height: int, width: int) -> int:
         """D, how many numbers describe an image of height x width px."""
@@ -45,32 +50,60 @@ class Hog(nn.Module):
         D runs over block row, block column, cell row, cell column, orientation. A flat image gives zeros. Gradients
         with respect to the images are finite everywhere.
         """
-        pixels = images if images.device.type == "mps" else images.double()  # Apple's device has no float64
+        pixels = images
         if self.square_root:
-            pixels = pixels.clamp(min=1e-36).sqrt()  # not 0, whose root has an infinite slope
-        down, across = strongest_gradient(pixels)  # (N, C, H, W) -> 2 x (N, H, W)
-        cells = self.histograms(down, across)  # -> (N, orientations, H/cell, W/cell)
-        windows = cells.unfold(2, self.block, 1).unfold(3, self.block, 1)  # -> (N, orientations, R, S, block, block)
-        blocks = windows.permute(0, 2, 3, 4, 5, 1).flatten(3)  # -> (N, R, S, block * block * orientations)
+            exact = images if images.device.type == "mps" else images.double()  # Apple's device has no float64
+            pixels = exact.clamp(min=1e-36).sqrt()  # not 0, whose root has an infinite slope
+        cells = self.histograms(*strongest_gradient(pixels))  # -> (N, H/cell, W/cell, orientations)
+        windows = cells.unfold(1, self.block, 1).unfold(2, self.block, 1)  # -> (N, R, S, orientations, block, block)
+        blocks = windows.permute(0, 1, 2, 4, 5, 3).flatten(3)  # -> (N, R, S, block * block * orientations)
         return clipped_l2(blocks).flatten(1)  # -> (N, D)
 
     def histograms(self, down: Tensor, across: Tensor) -> Tensor:
         """Mean gradient magnitude by orientation in each cell.
 
-        down, across: (N, H, W). Returns (N, orientations, H/cell, W/cell), float32.
+        down, across: (N, H, W). Returns (N, H/cell, W/cell, orientations), float32.
         Orientation 0 is that of a gradient from left to right (or right to left); bins go up as it turns downwards.
         """
-        magnitude = (down.square() + across.square() + 1e-36).sqrt().float()  # not 0, where the root has no slope
+        number, rows, columns = down.shape[0], down.shape[1] // self.cell, down.shape[2] // self.cell
+        if self.shared:
+            return self.shared_histograms(down, across)
+        down, across = (one[:, : rows * self.cell, : columns * self.cell] for one in (down, across))
+        squares = torch.addcmul(down * down, across, across).float()
+        magnitude = squares.clamp_min(1e-36).sqrt()  # not 0, where the root has no slope
+        bins = self.turn(down, across).long() % self.orientations  # half a turn is 0 again
+        cells = torch.arange(number * rows * columns, device=bins.device).view(number, rows, 1, columns, 1)
+        blocks = number, rows, self.cell, columns, self.cell
+        places = torch.add(bins.reshape(blocks), cells, alpha=self.orientations)
+        votes = magnitude.new_zeros(number * rows * columns * self.orientations)
+        votes = votes.scatter_add_(0, places.flatten(), magnitude.reshape(-1))
+        return votes.view(number, rows, columns, self.orientations) / self.cell**2
+
+    def turn(self, down: Tensor, across: Tensor) -> Tensor:
+        """Where gradients (N, H, W) point, in bins: [0, orientations], both ends the same."""
+        if self.signed:
+            return torch.atan2(down, across).detach() * (self.orientations / (2 * math.pi)) % self.orientations
         angle = torch.atan2(down.abs(), torch.where(down < 0, -across, across))  # in [0, pi]: opposite ways are one
-        bins = (angle * (self.orientations / math.pi)).floor().float() % self.orientations  # pi is 0 again
-        every_bin = torch.arange(self.orientations, device=bins.device)[:, None, None]
-        votes = magnitude[:, None] * (bins[:, None] == every_bin)  # (N, H, W) -> (N, orientations, H, W)
-        return F.avg_pool2d(votes, self.cell)
+        return angle.detach() * (self.orientations / math.pi)
+
+    def shared_histograms(self, down: Tensor, across: Tensor) -> Tensor:
+        """As `histograms`, each vote shared between the two bins and the four cells with the nearest middles."""
+        magnitude = torch.addcmul(down * down, across, across).float().clamp_min(1e-36).sqrt()
+        middles = torch.arange(self.orientations, device=down.device).view(-1, 1, 1) + 0.5
+        apart = (self.turn(down, across).float()[:, None] - middles).abs()
+        votes = magnitude[:, None] * (1 - torch.minimum(apart, self.orientations - apart)).clamp_min(0)  # (N, O, H, W)
+        below, right = (self.weights(side).to(votes) for side in down.shape[1:])
+        return (below @ votes @ right.T).permute(0, 2, 3, 1) / self.cell**2  # -> (N, H/cell, W/cell, O)
+
+    def weights(self, side: int) -> Tensor:
+        """How much of its vote each of `side` pixels gives to each row of cells: (side / cell, side)."""
+        middles = (torch.arange(side // self.cell) + 0.5) * self.cell - 0.5
+        return (1 - (torch.arange(side) - middles[:, None]).abs() / self.cell).clamp_min(0)
 
     def extra_repr(self) -> str:
         """The constants, for print(network)."""
         return (f"cell={self.cell}, block={self.block}, orientations={self.orientations}, "
-                f"square_root={self.square_root}")  # fmt: skip
+                f"square_root={self.square_root}, signed={self.signed}, shared={self.shared}")  # fmt: skip
 
 
 def strongest_gradient(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,9 +12,11 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split, subset
 from topfive.data.loader import central_crops
 from topfive.models import Classifier
+from topfive.models.coded import CodedSvm
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
-from topfive.recipes.recipe import Recipe, Sgd, Svm
+from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm
+from topfive.training.codebook import PER_IMAGE, fitted_channels
 from topfive.training.codes import centres_of, extract_codes
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
@@ -25,6 +27,7 @@ from topfive.training.tuning import PROBE, Choice, time_steps
 log = logging.getLogger("topfive")
 
 FEW = 64  # images that answering and coding are timed on
+TIMED = 32_000_000  # numbers of codes that an SVM's step is timed on, 128 MB
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,10 @@ def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
     if centres_of(classifier) is not None:  # the codes of all training images, too, are computed after training
         answering *= 1 + len(data.split("train")) / len(data.split(data.judged))
     statistics = statistics_seconds(classifier, recipe, data)
-    stage = recipe.stage[0]
+    stage = recipe.stage[recipe.main]
     if isinstance(stage, Svm):
-        return Forecast(statistics + svm_seconds(classifier, stage, recipe, data), answering, recipe)
+        fitting = fit_seconds(classifier, recipe, data)
+        return Forecast(statistics + fitting + svm_seconds(classifier, stage, recipe, data), answering, recipe)
     log.info("%s:", name)
     found = try_out(name, data, with_precision(recipe, compile="no"))
     # Whether to compile is settled when the entry's share is known.
@@ -57,17 +61,17 @@ def forecast(name: str, data: ImageSet, recipe: Recipe) -> Forecast:
 
 
 def with_precision(recipe: Recipe, **changes: str) -> Recipe:
-    """The recipe with keys of its first stage's `precision` changed."""
-    first, *others = recipe.stage
-    assert isinstance(first, Sgd)
-    precision = first.precision.model_copy(update=changes)
-    return recipe.model_copy(update={"stage": (first.model_copy(update={"precision": precision}), *others)})
+    """The recipe with keys of its main stage's `precision` changed."""
+    stage = recipe.stage[recipe.main]
+    assert isinstance(stage, Sgd)
+    precision = stage.precision.model_copy(update=changes)
+    return recipe.with_main(stage.model_copy(update={"precision": precision}))
 
 
 def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
     """A first estimate of the seconds a recipe needs, from two steps of a few images; 0 for an SVM, which is cheap."""
-    stage = recipe.stage[0]
-    if isinstance(stage, Svm):
+    stage = recipe.stage[recipe.main]
+    if not isinstance(stage, Sgd):
         return 0.0
     crop, device = geometry_of(recipe).crop, best_device()
     images, labels = (
@@ -107,6 +111,33 @@ def _few(split: Split) -> Split:
     return subset(split, list(range(0, len(split), max(1, len(split) // FEW)))[:FEW])
 
 
+def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
+    """Forecast of the stages that fit channels: descriptors of their samples, and the arithmetic of the fits."""
+    stages = [stage for stage in recipe.stage if isinstance(stage, Fit)]
+    if not stages or not isinstance(classifier, CodedSvm):
+        return 0.0
+    few = _few(data.split("train"))
+    started = time.perf_counter()
+    sizes = {}
+    for batch, _ in central_crops(few, geometry_of(recipe)):
+        for name, channel in fitted_channels(classifier, None).items():
+            found = channel.projected(channel.descriptors(batch.images))
+            sizes[name] = found.shape[2] * max(len(part) for part in channel.code.buffers())
+    describing = (time.perf_counter() - started) / len(few) / len(sizes)
+    left = torch.rand(2048, 512)
+    started = time.perf_counter()
+    left @ left.T
+    rate = 2048 * 512 * 2048 / (time.perf_counter() - started)
+    seconds = 0.0
+    for stage in stages:
+        for name in fitted_channels(classifier, stage.channel):
+            images = min(len(data.split("train")), -(-stage.descriptors // PER_IMAGE))
+            passes = stage.iterations if stage.kind in ("kmeans", "gmm", "dictionary") else 1
+            multiplications = 4 * passes * min(stage.descriptors, images * PER_IMAGE) * sizes[name]
+            seconds += images * describing + multiplications / rate
+    return seconds
+
+
 def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of an `svm` stage: codes once (twice with mirror images), then two fits."""
     split = data.split("train")
@@ -115,9 +146,10 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)
     weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
-    codes, labels = found.codes.repeat(8, 1), found.labels.repeat(8)
+    times = max(1, min(8, TIMED // found.codes.numel()))
+    codes, labels = found.codes.repeat(times, 1), found.labels.repeat(times)
     started = time.perf_counter()
-    objective(weights, codes, labels, stage.c)
-    fitting = (time.perf_counter() - started) / len(codes) * 1.25 * stage.iterations * 2
+    objective(weights, codes, labels, stage.costs[0])
+    fitting = (time.perf_counter() - started) / len(codes) * 1.25 * stage.iterations * (1 + len(stage.costs))
     images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
     return images * (coding + fitting)

@@ -17,7 +17,7 @@ from topfive.files import read_json, write_json
 from topfive.leaderboard.forecast import answering_seconds, forecast, glance, with_precision
 from topfive.models.modelfile import FILE_NAME, load
 from topfive.models.zoo import ZOO
-from topfive.recipes.recipe import Recipe, Sgd, parse
+from topfive.recipes.recipe import Recipe, Svm, parse
 from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 
 log = logging.getLogger("topfive")
@@ -75,19 +75,18 @@ class Slot:
         A network's length follows while it trains (`training.pace`); here an SVM's images are cut.
         """
         recipe = self.opened()
-        stage = recipe.stage[0]
+        stage = recipe.stage[recipe.main]
         self.settled = True
         if self.seconds <= 0:
             self.changes.append("no minutes were left at its turn; give more --minutes")
             log.warning("%s: no minutes are left, it is trained for as little as can be", self.name)
-        if isinstance(stage, Sgd) or self.seconds >= self.need:
+        if not isinstance(stage, Svm) or self.seconds >= self.need:
             return
         whole = min(images, stage.images or images)
         fewer = min(whole, max(LEAST_IMAGES, int(whole * self.seconds / self.need)))
         if fewer == whole:
             return
-        cut = recipe.model_copy(update={"stage": (stage.model_copy(update={"images": fewer}), *recipe.stage[1:])})
-        self.recipe = cut.model_dump(mode="json")
+        self.recipe = recipe.with_main(stage.model_copy(update={"images": fewer})).model_dump(mode="json")
         self.changes.append(f"fitted on {fewer:,} of {whole:,} images, to keep to the minutes")
 
     def keep_run(self, legs: list[tuple[int, int]], choice: dict[str, str]) -> None:
@@ -212,10 +211,13 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
 def lineage(data: ImageSet) -> list[str]:
     """The entries of a contest that names none: those that suit the images and have a recipe of their own."""
     side = photo_side(data)
-    return [
+    names = [
         name for name, card in ZOO.items()
         if side >= card.smallest_photo and not card.trained_as and default_recipe(name) is not None
     ]  # fmt: skip
+    # A hand-made system is cheap on photos, too; its small form is for images that it does not take.
+    replaced = {ZOO[name].small for name in names if ZOO[name].fitted_by == "svm"}
+    return [name for name in names if name not in replaced]
 
 
 def share_out(slots: list[Slot], seconds: float) -> None:

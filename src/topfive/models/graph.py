@@ -5,6 +5,7 @@ from typing import Any
 from torch import fx, nn
 
 from topfive.layers import Classifier
+from topfive.models.coded import Channel
 
 PREFIX = "classifier."
 
@@ -36,7 +37,7 @@ class _Body(nn.Module):
 
 
 class _Leaves(fx.Tracer):
-    """Traces down to modules without children."""
+    """Traces down to modules without children, and to channels of codes, which are no network."""
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
-        return not any(True for _ in module.children())
+        return isinstance(module, Channel) or not any(True for _ in module.children())

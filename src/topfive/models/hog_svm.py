@@ -5,50 +5,28 @@ divided into 8x8 cells, and there is one SVM for each class against the rest. `f
 descriptor departs.
 """
 
-import torch
-from torch import Tensor, nn
-
 from topfive.features import Hog
-from topfive.layers import Classifier, FullPrecisionLinear
 from topfive.models.card import Card
+from topfive.models.coded import CodedSvm
 
 GRID = 8  # cells along a side of the crop
 BLOCK = 2  # cells along a side of a block
 
 
-class HogSvm(Classifier):
-    """Crops of `image` px to one-vs-rest margins.
+def hog_svm(name: str, classes: int, image: int) -> CodedSvm:
+    """Crops of `image` px to margins.
 
     The cells are image // 8 px, so that 8x8 of them cover a crop whose side is a multiple of 8; of other crops a
-    remainder at the right and bottom is left out, or one cell more fits. `normalize` stays the identity: HOG takes
-    square roots of the pixels as they are. The SVM starts at 0 and is fitted by solver, not by gradient descent;
-    `sharpness` scales its margins so that softmax(scores) is a probability, and is chosen after the fit.
+    remainder at the right and bottom is left out, or one cell more fits. HOG takes square roots of the pixels as they
+    are.
     """
-
-    head = "svm"
-    sharpness: Tensor
-
-    def __init__(self, name: str, classes: int, image: int) -> None:
-        super().__init__(name, image)
-        self.hog = Hog(image // GRID, BLOCK, orientations=9, square_root=True)
-        self.svm = FullPrecisionLinear(self.hog.length(image, image), classes)
-        nn.init.zeros_(self.svm.weight)
-        nn.init.zeros_(self.svm.bias)
-        self.register_buffer("sharpness", torch.ones(()))
-
-    def body(self, maps: Tensor) -> Tensor:
-        """The descriptors: (N, 3, image, image) -> (N, 1764) in [0, 1] for 8x8 cells."""
-        descriptors: Tensor = self.hog(maps)
-        return descriptors
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Margins times sharpness (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        return super().forward(images) * self.sharpness
+    hog = Hog(image // GRID, BLOCK, orientations=9, square_root=True)
+    return CodedSvm(name, classes, image, {"hog": hog}, hog.length(image, image))
 
 
 CARDS: dict[str, Card] = {
     "hog_svm": Card(
-        HogSvm,
+        hog_svm,
         family="hog",
         year=2005,
         source="Dalal, Triggs 2005, CVPR 2005",

@@ -10,9 +10,17 @@ from torch import fx, nn
 
 from topfive.features import Hog
 from topfive.layers import Classifier
+from topfive.models.coded import Channel
 from topfive.models.graph import leaf, leaf_graph, leaf_name
 
-WHOLE = (nn.Linear, nn.Flatten, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d, Hog)  # see everything that is given
+WHOLE = (
+    nn.Linear,
+    nn.Flatten,
+    nn.AdaptiveMaxPool2d,
+    nn.AdaptiveAvgPool2d,
+    Hog,
+    Channel,
+)  # see everything that is given
 
 
 class Field(NamedTuple):

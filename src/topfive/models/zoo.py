@@ -16,9 +16,11 @@ from topfive.models import (
     hog_svm,
     inception_resnet_v2,
     inception_v3,
+    kmeans_2011,
     lenet5,
     mlp,
     mobilenet,
+    nec_2010,
     nin,
     pixels_linear,
     preact_resnet,
@@ -26,13 +28,17 @@ from topfive.models import (
     resnet,
     resnext,
     senet,
+    sift_bow_2009,
+    sparse_coding_2010,
     vgg,
+    xrce_2011,
     zfnet,
 )
 from topfive.models.card import Card
 
 LINEAGE = (
-    pixels_linear, mlp, hog_svm, lenet5, cuda_convnet, alexnet, zfnet, nin, vgg, googlenet, highway, prelu_net,
+    pixels_linear, mlp, hog_svm, lenet5, sift_bow_2009, nec_2010, sparse_coding_2010, xrce_2011, kmeans_2011,
+    cuda_convnet, alexnet, zfnet, nin, vgg, googlenet, highway, prelu_net,
     bn_inception, facenet, inception_v3, cifar_resnet, resnet, preact_resnet, inception_resnet_v2, resnext, senet,
     mobilenet,
 )  # fmt: skip

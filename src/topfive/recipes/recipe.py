@@ -124,16 +124,40 @@ class Svm(Strict):
     """A stage that fits one-vs-rest linear SVMs with squared hinge loss on the classifier's features."""
 
     kind: Literal["svm"] = "svm"
-    c: Positive = 1.0
+    c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best on `held_out`
     iterations: Count = 100  # of L-BFGS, at most
     held_out: Annotated[float, Field(gt=0, lt=1)] = (
-        0.1  # share of the training images that sets the softmax's sharpness
+        0.1  # share of the training images that chooses c and the softmax's sharpness
     )
     mirror: bool = False  # also fit on the mirrored images
+    standardise: bool = False  # bring each number of the codes to mean 0 and deviation 1 first
+    late_fusion: bool = False  # SVMs of its own for each channel, and the mean of their margins
+    memory_gb: Positive = 4.0  # of codes; those that would take more are quantised to one bit a number
     images: Count | None = None  # fit on at most so many, chosen by their ids; on all when left out
 
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """The values of c, smallest first."""
+        return tuple(sorted(self.c)) if isinstance(self.c, tuple) else (self.c,)
 
-Stage = Annotated[Sgd | Svm, Field(discriminator="kind")]
+
+class Fit(Strict):
+    """A stage that fits one thing in the channels of a hand-made entry, on a sample of their descriptors.
+
+    pca: the projection. whitening: of patches. kmeans: the words, nearest to their descriptors. dictionary: the words
+    of sparse codes. gmm: the mixture of Fisher vectors. Channels that have no such thing are left.
+    """
+
+    kind: Literal["pca", "whitening", "kmeans", "dictionary", "gmm"]
+    channel: str | None = None  # one of the entry's; all of them when left out
+    descriptors: Count = 200_000  # in the sample, at most
+    iterations: Count = 25  # at most
+
+
+Stage = Annotated[Sgd | Svm | Fit, Field(discriminator="kind")]
+KINDS: dict[str, type[Strict]] = {
+    "sgd": Sgd, "svm": Svm, **dict.fromkeys(("pca", "whitening", "kmeans", "dictionary", "gmm"), Fit)
+}  # fmt: skip
 
 
 class Recipe(Strict):
@@ -158,6 +182,16 @@ class Recipe(Strict):
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
 
     @property
+    def main(self) -> int:
+        """The stage that fits the classifier's last layer, by its place: the first that is `sgd` or `svm`."""
+        return next((place for place, stage in enumerate(self.stage) if not isinstance(stage, Fit)), 0)
+
+    def with_main(self, stage: Sgd | Svm | Fit) -> "Recipe":
+        """The same recipe with another main stage."""
+        stages = (*self.stage[: self.main], stage, *self.stage[self.main + 1 :])
+        return self.model_copy(update={"stage": stages})
+
+    @property
     def epochs(self) -> float | None:
         """Epochs of its `sgd` stage; None for a recipe that has none."""
         return next((stage.epochs for stage in self.stage if isinstance(stage, Sgd)), None)
@@ -180,11 +214,14 @@ class Recipe(Strict):
     @property
     def mirrors(self) -> bool:
         """Whether any stage shows mirrored images."""
-        return any(stage.mirror if isinstance(stage, Svm) else stage.augment.mirror for stage in self.stage)
+        return any(
+            (isinstance(stage, Svm) and stage.mirror) or (isinstance(stage, Sgd) and stage.augment.mirror)
+            for stage in self.stage
+        )
 
 
-def _stretched(stage: Sgd | Svm, epochs: float) -> Sgd | Svm:
-    if isinstance(stage, Svm):
+def _stretched(stage: Sgd | Svm | Fit, epochs: float) -> Sgd | Svm | Fit:
+    if not isinstance(stage, Sgd):
         return stage
     ratio = epochs / stage.epochs
     schedule = stage.schedule.model_copy(
@@ -196,9 +233,11 @@ def _stretched(stage: Sgd | Svm, epochs: float) -> Sgd | Svm:
     return stage.model_copy(update={"epochs": epochs, "most_steps": None, "schedule": schedule})
 
 
-def _unmirrored(stage: Sgd | Svm) -> Sgd | Svm:
+def _unmirrored(stage: Sgd | Svm | Fit) -> Sgd | Svm | Fit:
     if isinstance(stage, Svm):
         return stage.model_copy(update={"mirror": False})
+    if isinstance(stage, Fit):
+        return stage
     return stage.model_copy(update={"augment": stage.augment.model_copy(update={"mirror": False})})
 
 
@@ -234,14 +273,16 @@ def open_recipe(name: str, settings: dict[str, str] | None = None) -> Recipe:
 def set_key(document: dict[str, Any], dotted: str, text: str) -> None:
     """Lay one `--set key=value` over a recipe's document; `text` is read as TOML, and as a plain string if it is none.
 
-    `stage.0.epochs` names the first stage; keys of the only `sgd` or `svm` stage may be given without `stage.0.`.
+    `stage.0.epochs` names the first stage; keys of the first `sgd` or `svm` stage may be given without `stage.0.`.
     """
     try:
         value: Any = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
     first, *_ = dotted.split(".")
-    parts = dotted.split(".") if first in Recipe.model_fields else ["stage", "0", *dotted.split(".")]
+    kinds = [stage.get("kind") for stage in document.get("stage", []) if isinstance(stage, dict)]
+    main = next((place for place, kind in enumerate(kinds) if kind in ("sgd", "svm")), 0)
+    parts = dotted.split(".") if first in Recipe.model_fields else ["stage", str(main), *dotted.split(".")]
     node: Any = document
     for part in parts[:-1]:
         if isinstance(node, list):
@@ -263,10 +304,10 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
         return Recipe.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
-        path = [part for part in first["loc"] if part not in ("sgd", "svm")]
+        path = [part for part in first["loc"] if part not in KINDS]
         key = ".".join(str(part) for part in path)
         if first["type"] == "extra_forbidden":
-            known = _keys_beside(path, Svm if "svm" in first["loc"] else Sgd)
+            known = _keys_beside(path, next((KINDS[str(part)] for part in first["loc"] if part in KINDS), Sgd))
             raise BadRecipe(
                 f"recipe {where}: unknown key {key!r}{nearest(str(path[-1]), known)}; known here: {', '.join(known)}"
             ) from error

@@ -1,6 +1,7 @@
 """Codes of a training split: what `features` gives for each of its images; and the centres of the classes in them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split
 from topfive.data.loader import central_crops
 from topfive.errors import BadData
+from topfive.features.quantiser import PIECE, ProductQuantiser
 from topfive.layers import Centres
 from topfive.models import Classifier
 
@@ -22,11 +24,40 @@ class Codes(NamedTuple):
     broken: list[Broken]
 
 
+class KeptCodes:
+    """Codes (N, D) at one bit a number, which are unpacked a slice at a time. kept: (N, D / 8), uint8."""
+
+    def __init__(self, quantiser: ProductQuantiser, kept: Tensor) -> None:
+        self.quantiser, self.kept = quantiser, kept
+        self.shape = (len(kept), kept.shape[1] * PIECE)
+
+    def __len__(self) -> int:
+        """How many codes there are."""
+        return len(self.kept)
+
+    @overload
+    def __getitem__(self, rows: slice) -> Tensor: ...
+
+    @overload
+    def __getitem__(self, rows: Tensor) -> "KeptCodes": ...
+
+    def __getitem__(self, rows: slice | Tensor) -> "Tensor | KeptCodes":
+        """A slice unpacked, or a choice of rows as they are kept."""
+        if isinstance(rows, slice):
+            return self.quantiser.decode(self.kept[rows])
+        return KeptCodes(self.quantiser, self.kept[rows])
+
+
 def extract_codes(
-    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False
-) -> Codes:
-    """`classifier.features` of every image of a split, in order; with `mirror`, of the mirrored images instead."""
+    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False,
+    part: Callable[[Tensor], Tensor] | None = None,
+) -> Codes:  # fmt: skip
+    """What `part` gives of every prepared image of a split, in order; all features of the classifier when left out.
+
+    mirror: of the mirrored images instead.
+    """
     assert isinstance(classifier, Classifier)
+    part = classifier.body if part is None else part
     codes: list[Tensor] = []
     rows: list[int] = []
     broken: list[Broken] = []
@@ -34,7 +65,8 @@ def extract_codes(
     device = next(classifier.parameters()).device
     with torch.inference_mode():
         for batch, bad in central_crops(split, geometry, workers=workers, device=device):
-            codes.append(classifier.features(batch.images.flip(3) if mirror else batch.images).cpu())
+            images = classifier.prepare(batch.images.flip(3) if mirror else batch.images)
+            codes.append(part(images).cpu())
             rows += batch.rows
             broken += bad
     if not rows:

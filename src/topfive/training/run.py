@@ -22,9 +22,10 @@ from topfive.errors import Interrupted, Misused
 from topfive.files import read_json, write_json, write_text
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
-from topfive.recipes.recipe import Recipe, Sgd, compare, parse
+from topfive.recipes.recipe import Recipe, Sgd, Svm, compare, parse
 from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
+from topfive.training.codebook import fit_channels
 from topfive.training.codes import fit_centres
 from topfive.training.loop import SgdLoop, measure_supply
 from topfive.training.pace import Pace
@@ -147,7 +148,11 @@ def _stages(
             lengths = {"epochs": progress.step / len(loader), "full_steps": full_steps}
         else:
             started = time.perf_counter()
-            skipped = fit_svm(classifier.cpu(), stage, split, geometry, recipe.seed, workers)
+            classifier = classifier.cpu()
+            if isinstance(stage, Svm):
+                skipped = fit_svm(classifier, stage, split, geometry, recipe.seed, workers)
+            else:
+                skipped = fit_channels(classifier, stage, split, geometry, recipe.seed, workers)
             progress.broken |= {image.id: image.reason for image in skipped}
             progress.seconds += time.perf_counter() - started
         if stage is not recipe.stage[-1]:  # a finished stage is kept and not done again

@@ -8,7 +8,7 @@ from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO
-from topfive.recipes.recipe import Recipe, Sgd, Svm, open_recipe, published
+from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm, open_recipe, published
 
 LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
 LEAST_BATCH = 16
@@ -102,7 +102,7 @@ def _with_small_batches(recipe: Recipe, images: int) -> tuple[Recipe, list[str]]
 
     The rate goes with the batch as in Goyal et al. 2017, arXiv:1706.02677, sec. 2.1.
     """
-    stages: list[Sgd | Svm] = []
+    stages: list[Sgd | Svm | Fit] = []
     changes = []
     for stage in recipe.stage:
         if isinstance(stage, Sgd):

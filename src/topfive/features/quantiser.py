@@ -1,0 +1,35 @@
+"""Product quantisation of codes: Jégou, Douze, Schmid 2011, IEEE TPAMI 33(1); as the 2011 winner kept a million.
+
+A code is cut into pieces of eight numbers, and of each piece only the nearest of 256 words is kept: one byte for 32,
+one bit a number. The words of each piece are fitted on codes of training images.
+"""
+
+import torch
+from torch import Tensor, nn
+
+PIECE = 8  # numbers
+WORDS = 256
+
+
+class ProductQuantiser(nn.Module):
+    """Codes (N, L), L a multiple of 8, to bytes (N, L / 8) and back. words: (L / 8, 256, 8), fitted before use."""
+
+    words: Tensor
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        if length % PIECE:
+            raise ValueError(f"length: expected a multiple of {PIECE}, got {length}")
+        self.register_buffer("words", torch.zeros(length // PIECE, WORDS, PIECE))
+
+    def encode(self, codes: Tensor) -> Tensor:
+        """The nearest word of each piece: (N, L) -> (N, L / 8), uint8."""
+        pieces = codes.view(codes.shape[0], -1, PIECE).transpose(0, 1)  # (L / 8, N, 8)
+        closeness = pieces @ self.words.transpose(1, 2) - self.words.square().sum(2)[:, None] / 2
+        return closeness.argmax(2).to(torch.uint8).T.contiguous()
+
+    def decode(self, kept: Tensor) -> Tensor:
+        """The words: (N, L / 8), uint8 -> (N, L)."""
+        pieces = torch.arange(len(self.words), device=kept.device)
+        words: Tensor = self.words[pieces, kept.long()]  # (N, L / 8, 8)
+        return words.flatten(1)

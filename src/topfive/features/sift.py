@@ -1,0 +1,105 @@
+"""SIFT descriptors on a dense grid: Lowe 2004, IJCV 60(2), sec. 6, without its key-points and turning.
+
+A patch is divided into 4x4 cells, and each cell holds the gradients in it by eight orientations. A gradient is shared
+between the two orientations beside it by writing it as a sum of two vectors along these: Lowe shares it by angle, which
+gives 0.50 of a gradient halfway where this gives 0.54, and needs an arc tangent where this needs none. As his, cells
+overlap as triangles, a Gaussian over the patch weighs them (by its value at the middle of a cell, as VLFeat does), and
+the 128 numbers are scaled to length 1, clipped at 0.2 and scaled again.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CELLS = 4  # along each side of a patch
+ORIENTATIONS = 8
+CLIP = 0.2
+FLAT = 1e-8  # a patch whose gradients are shorter than this together is flat: zeros, not noise made long
+LENGTH = CELLS * CELLS * ORIENTATIONS
+
+
+class DenseSift(nn.Module):
+    """Grey images to descriptors of square patches on a grid.
+
+    patch: side in px, a multiple of 4. step: px between neighbouring patches. root: take the square root after scaling
+    to sum 1 (RootSIFT: Arandjelovic, Zisserman 2012, CVPR 2012), so that dot products compare histograms.
+    """
+
+    window: Tensor
+
+    def __init__(self, patch: int, step: int, root: bool = False) -> None:
+        super().__init__()
+        if patch % CELLS:
+            raise ValueError(f"patch: expected a multiple of {CELLS} px, got {patch}")
+        self.patch, self.step, self.root = patch, step, root
+        middles = (torch.arange(CELLS) - (CELLS - 1) / 2) / CELLS  # of cells, from the middle of the patch, in patches
+        bell = torch.exp(-2 * middles.square())  # deviation of half a patch (sec. 6.1)
+        self.register_buffer("window", (bell[:, None] * bell).view(CELLS, CELLS, 1), persistent=False)
+
+    def rows(self, side: int) -> int:
+        """Patches along a side of that many px."""
+        return max(0, (side - self.patch) // self.step + 1)
+
+    def places(self, height: int, width: int) -> Tensor:
+        """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
+        down = (torch.arange(self.rows(height)) * self.step + self.patch / 2) / height
+        right = (torch.arange(self.rows(width)) * self.step + self.patch / 2) / width
+        return torch.cartesian_prod(down, right)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (N, 1, H, W) in [0, 1]. Returns (N, M, 128): M runs over rows and columns of patches.
+
+        A patch's numbers run over row and column of the cell and orientation; orientation 0 is that of a gradient from
+        left to right, and they turn downwards. A flat patch gives zeros.
+        """
+        if not self.rows(images.shape[2]) or not self.rows(images.shape[3]):
+            return images.new_zeros(images.shape[0], 0, LENGTH)
+        maps = orientation_maps(images)  # (N, 8, H, W)
+        down, across = self.pooling(images.shape[2]), self.pooling(images.shape[3])
+        cells = (down.to(images) @ maps) @ across.to(images).T  # -> (N, 8, cell rows, cell columns)
+        stride = self.patch // CELLS // math.gcd(self.patch // CELLS, self.step)
+        hop = self.step // math.gcd(self.patch // CELLS, self.step)
+        reach = (CELLS - 1) * stride + 1
+        patches = cells.unfold(2, reach, hop).unfold(3, reach, hop)[..., ::stride, ::stride]  # (N, 8, R, S, 4, 4)
+        descriptors = patches.permute(0, 2, 3, 4, 5, 1) * self.window  # -> (N, R, S, 4, 4, 8)
+        return self.normalized(descriptors.flatten(1, 2).flatten(2))
+
+    def pooling(self, side: int) -> Tensor:
+        """The weight of each pixel in each row of cells, triangles of two cells' width: (cell rows, side).
+
+        Cells of neighbouring patches that stand in the same place are one row.
+        """
+        width = self.patch // CELLS
+        apart = math.gcd(width, self.step)
+        span = (self.rows(side) - 1) * self.step + self.patch - width
+        middles = torch.arange(span // apart + 1) * apart + (width - 1) / 2
+        return (1 - (torch.arange(side) - middles[:, None]).abs() / width).clamp_min(0)
+
+    def normalized(self, descriptors: Tensor) -> Tensor:
+        """Scaled to length 1, clipped, scaled again; with `root` to sum 1, and the root."""
+        length = descriptors.norm(dim=-1, keepdim=True)
+        descriptors = (descriptors / length.clamp_min(FLAT)).clamp_max(CLIP) * (length > FLAT)
+        if self.root:
+            return F.normalize(descriptors, p=1, dim=-1).sqrt()
+        return F.normalize(descriptors, dim=-1)
+
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"patch={self.patch}, step={self.step}, root={self.root}"
+
+
+def orientation_maps(images: Tensor) -> Tensor:
+    """How much of each pixel's gradient lies along each of eight directions: (N, 1, H, W) -> (N, 8, H, W).
+
+    Of a gradient g between the directions u and v, 45 degrees apart, g = a u + b v: a and b are its shares. For u that
+    is the dot product of g and u less the length of what is across u, where that is above 0.
+    """
+    across = F.pad(images[..., 2:] - images[..., :-2], (1, 1))[:, 0] / 2
+    down = F.pad(images[:, :, 2:] - images[:, :, :-2], (0, 0, 1, 1))[:, 0] / 2
+    half = math.sqrt(0.5)
+    falling, rising = (across + down) * half, (down - across) * half  # along the two diagonals
+    along = torch.stack([across, falling, down, rising], 1)  # (N, 4, H, W)
+    aside = torch.stack([down, rising, across, falling], 1).abs_()
+    return torch.cat([along - aside, -along - aside], 1).clamp_min_(0)

@@ -1,0 +1,206 @@
+"""The stages that fit what the channels of a hand-made system have learned, on a bounded sample of their descriptors.
+
+The sample is the same for any number of images: so many descriptors, PER_IMAGE of each image, of images and places
+chosen by the images' ids. Fits are scikit-learn's, mixtures in float64; what they learn is copied into buffers.
+"""
+
+import logging
+import warnings
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import MiniBatchDictionaryLearning
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from topfive.data.draws import id_keys, uniform
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import Broken, Split, subset
+from topfive.data.loader import central_crops
+from topfive.errors import BadData, Misused, look_up
+from topfive.features import FisherVector, SparseCode, WhitenedPatches, whitening_of
+from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
+from topfive.features.words import Words
+from topfive.models.coded import Channel, CodedSvm
+from topfive.recipes.recipe import Fit
+
+log = logging.getLogger("topfive")
+
+PER_IMAGE = 100  # descriptors of one image in a sample
+FLOOR = 0.01  # of a mixture's variances, as a share of that of all descriptors; see features/fisher.py
+KMEANS_BATCH = 4096
+PENALTY = 0.15  # of the dictionary's sparse codes, for descriptors of length 1
+
+
+def fitted_channels(classifier: nn.Module, name: str | None) -> dict[str, Channel]:
+    """The channels that a stage fits, one or all. Raises UnknownName for the name, Misused for another classifier."""
+    if not isinstance(classifier, CodedSvm):
+        raise Misused(
+            f"recipe: pca, whitening, kmeans, dictionary and gmm fit hand-made entries such as sift_bow_2009, got "
+            f"{type(classifier).__name__}; use sgd or svm"
+        )
+    channels = {key: one for key, one in classifier.channels.items() if isinstance(one, Channel)}
+    return channels if name is None else {name: look_up(name, channels, kind="channel")}
+
+
+def fit_channels(
+    classifier: nn.Module, stage: Fit, split: Split, geometry: Geometry, seed: int, workers: int | None = None
+) -> list[Broken]:
+    """Fit what the stage says in place; the training images that could not be read."""
+    broken: list[Broken] = []
+    for name, channel in fitted_channels(classifier, stage.channel).items():
+        if not has(channel, stage.kind):
+            continue
+        raw = stage.kind in ("pca", "whitening")
+        sample, bad = sample_descriptors(channel, split, geometry, seed, stage.descriptors, raw, workers)
+        broken += bad
+        log.info("  %s of %s on %d descriptors of %d numbers", stage.kind, name, *sample.shape)
+        with torch.no_grad():
+            FITS[stage.kind](channel, sample, stage.iterations, seed)
+    return broken
+
+
+def has(channel: Channel, kind: str) -> bool:
+    """Whether a channel has what stages of that kind fit."""
+    return {
+        "pca": channel.project is not None,
+        "whitening": isinstance(channel.describe, WhitenedPatches),
+        "kmeans": isinstance(channel.code, Words) and not isinstance(channel.code, SparseCode),
+        "dictionary": isinstance(channel.code, SparseCode),
+        "gmm": isinstance(channel.code, FisherVector),
+    }[kind]
+
+
+def sample_descriptors(
+    channel: Channel, split: Split, geometry: Geometry, seed: int, number: int, raw: bool, workers: int | None = None
+) -> tuple[Tensor, list[Broken]]:
+    """Up to `number` descriptors (S, D) of training images that hold something, and the images that could not be read.
+
+    raw: as they are described, not projected (and not whitened). Raises BadData where there is none.
+    """
+    images = min(len(split), -(-number // PER_IMAGE))
+    chosen = np.sort(np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:images])
+    few = subset(split, chosen.tolist())
+    found: list[Tensor] = []
+    broken: list[Broken] = []
+    with torch.inference_mode():
+        for batch, bad in central_crops(few, geometry, workers=workers):
+            broken += bad
+            if not len(batch.rows):
+                continue
+            described = _describe(channel, batch.images, raw)  # (N, M, D)
+            places = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), min(PER_IMAGE, described.shape[1]))
+            rows = torch.from_numpy((places * described.shape[1]).astype(np.int64))
+            found.append(described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1))
+    sample = torch.cat(found) if found else torch.zeros(0, 1)
+    sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # a flat patch teaches nothing
+    if not len(sample):
+        raise BadData("training: no descriptor could be computed; give images that are not flat")
+    return sample.clone(), broken
+
+
+def _describe(channel: Channel, images: Tensor, raw: bool) -> Tensor:
+    if raw and isinstance(channel.describe, WhitenedPatches):
+        return channel.describe.contrasted(images)
+    described = channel.descriptors(images)
+    return described if raw else channel.projected(described)
+
+
+def fit_projection(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+    """The directions along which the descriptors differ most."""
+    assert channel.project is not None
+    centre = sample.double().mean(0)
+    _, vectors = torch.linalg.eigh((sample.double() - centre).T.cov())
+    channel.project.centre.copy_(centre)
+    channel.project.basis.copy_(vectors.flip(1)[:, : channel.project.basis.shape[1]])
+
+
+def fit_whitening(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+    """What makes neighbouring pixels unlike each other."""
+    assert isinstance(channel.describe, WhitenedPatches)
+    centre, whitening = whitening_of(sample)
+    channel.describe.centre.copy_(centre)
+    channel.describe.whitening.copy_(whitening)
+
+
+def fit_words(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+    """Words by k-means; where there are fewer descriptors than words, these are words and the others repeat them."""
+    assert isinstance(channel.code, Words)
+    channel.code.words.copy_(kmeans(sample, len(channel.code.words), iterations, seed))
+
+
+def kmeans(sample: Tensor, words: int, iterations: int, seed: int) -> Tensor:
+    """Centres (words, D) of descriptors (S, D)."""
+    if len(sample) <= words:
+        return sample[torch.arange(words) % len(sample)]
+    machine = MiniBatchKMeans(
+        words, max_iter=iterations, batch_size=KMEANS_BATCH, n_init=1, init="random", random_state=seed
+    )
+    return torch.from_numpy(machine.fit(sample.numpy()).cluster_centers_).float()
+
+
+def fit_dictionary(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+    """Words of length 1 with which few suffice for a descriptor: by k-means of directions, then online learning.
+
+    Online learning: Mairal, Bach, Ponce, Sapiro 2009, ICML 2009. The threshold's words are the k-means' alone, since
+    what the encoder is matters more than how its words were learned (Coates, Ng 2011).
+    """
+    assert isinstance(channel.code, SparseCode)
+    words = F.normalize(kmeans(F.normalize(sample, dim=1), len(channel.code.words), iterations, seed), dim=1)
+    if channel.code.encoder == "lasso" and len(sample) > len(words):
+        machine = MiniBatchDictionaryLearning(
+            len(words), alpha=PENALTY, max_iter=1, batch_size=512, dict_init=words.double().numpy(), random_state=seed,
+            fit_algorithm="cd", transform_max_iter=100,
+        )  # fmt: skip
+        learned = machine.fit(F.normalize(sample, dim=1).double().numpy()).components_
+        words = F.normalize(torch.from_numpy(learned).float(), dim=1)
+    channel.code.words.copy_(words)
+
+
+def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+    """A mixture of Gaussians with diagonal covariances, in float64, none narrower than FLOOR."""
+    code = channel.code
+    assert isinstance(code, FisherVector)
+    components = len(code.weights)
+    if len(sample) < 2 * components:
+        raise BadData(
+            f"training: expected at least {2 * components} descriptors for {components} Gaussians, got {len(sample)}; "
+            "give more images or --set model.components"
+        )
+    exact = sample.double().numpy()
+    floor = FLOOR * exact.var(0)
+    machine = GaussianMixture(
+        components, covariance_type="diag", max_iter=iterations, random_state=seed, reg_covar=float(floor.mean()),
+        means_init=kmeans(sample, components, iterations, seed).double().numpy(),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped after `iterations`, on purpose
+        machine.fit(exact)
+    code.weights.copy_(torch.from_numpy(machine.weights_))
+    code.means.copy_(torch.from_numpy(machine.means_))
+    code.variances.copy_(torch.from_numpy(np.maximum(machine.covariances_, floor)))
+
+
+def fit_quantiser(codes: Tensor, iterations: int = 10) -> ProductQuantiser:
+    """A quantiser of codes like these (N, L): 256 words for each piece, by k-means of all pieces at once."""
+    quantiser = ProductQuantiser(codes.shape[1])
+    pieces = codes.view(len(codes), -1, PIECE).transpose(0, 1)  # (L / 8, N, 8)
+    words = pieces[:, torch.linspace(0, len(codes) - 1, WORDS).long()].clone()
+    for first in range(0, len(words), 64):  # a few pieces at a time, since each is compared with all its words
+        some, centres = pieces[first : first + 64].contiguous(), words[first : first + 64]
+        for _ in range(iterations):
+            near = (some @ centres.transpose(1, 2) - centres.square().sum(2)[:, None] / 2).argmax(2)  # (64, N)
+            sums = torch.zeros_like(centres).scatter_add_(1, near[..., None].expand(-1, -1, PIECE), some)
+            counts = torch.zeros_like(centres[..., 0]).scatter_add_(1, near, torch.ones_like(some[..., 0]))[..., None]
+            centres.copy_(torch.where(counts > 0, sums / counts.clamp_min(1), centres))
+    quantiser.words.copy_(words)
+    return quantiser
+
+
+FITS = {
+    "pca": fit_projection, "whitening": fit_whitening, "kmeans": fit_words, "dictionary": fit_dictionary,
+    "gmm": fit_mixture,
+}  # fmt: skip

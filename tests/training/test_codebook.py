@@ -1,0 +1,212 @@
+"""The stages that fit channels: what they learn, on how much, the same each time; whole systems on scans."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import Tensor
+
+from topfive.data import open_data
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ImageSet, Split
+from topfive.errors import BadData, BadRecipe, Misused, UnknownName
+from topfive.evaluation import evaluate, judge, score
+from topfive.models import build
+from topfive.models.modelfile import Model
+from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
+from topfive.training import train
+from topfive.training.codebook import fit_channels, fit_quantiser, kmeans, sample_descriptors
+from topfive.training.codes import KeptCodes
+from topfive.training.svm import fit_svm
+from topfive.training.tailoring import fit_recipe, geometry_of
+
+SIDE = Geometry(32, 32)
+
+
+def sampled(net: torch.nn.Module, split: Split, number: int, raw: bool = False) -> Tensor:
+    [channel] = net.channels.values()  # type: ignore[union-attr, operator]
+    return sample_descriptors(channel, split, SIDE, 0, number, raw, 1)[0]
+
+
+def test_a_sample_is_bounded_and_does_not_depend_on_the_order(few_digits: ImageSet) -> None:
+    net, split = build("sift_bow_2009_small", 10), few_digits.split("train")
+    sample = sampled(net, split, 500)
+    assert sample.shape == (500, 128)
+    assert (sample.norm(dim=1) > 0.99).all()
+    back = list(range(len(split)))[::-1]
+    assert split.pixels is not None
+    turned = Split(tuple(split.ids[i] for i in back), split.labels[back], pixels=split.pixels[back])
+    assert torch.allclose(sampled(net, turned, 10**6).sort(0).values, sampled(net, split, 10**6).sort(0).values)
+
+
+def test_the_projection_is_scikit_learns(few_digits: ImageSet) -> None:
+    net, split = build("xrce_2011_small", 10, colour=False), few_digits.split("train")
+    fit_channels(net, Fit(kind="pca", descriptors=2000), split, SIDE, 0, 1)
+    sample = sampled(net, split, 2000, raw=True)
+    project = net.channels["sift"].project  # type: ignore[index]
+    theirs = PCA(64).fit(sample.numpy())
+    ours, expected = project(sample).numpy(), theirs.transform(sample.numpy())
+    assert np.allclose(np.abs(ours[:, :10]), np.abs(expected[:, :10]), atol=1e-3)  # up to the signs of directions
+    assert np.allclose(ours.var(0), expected.var(0), rtol=1e-3, atol=1e-5)
+
+
+def test_words_are_nearer_to_descriptors_than_descriptors_are_to_each_other(few_digits: ImageSet) -> None:
+    net, split = build("sift_bow_2009_small", 10, words=50), few_digits.split("train")
+    fit_channels(net, Fit(kind="kmeans", descriptors=5000), split, SIDE, 0, 1)
+    sample, words = sampled(net, split, 5000), net.channels["sift"].code.words  # type: ignore[index]
+    near = torch.cdist(sample, words).min(1).values.square().mean()
+    drawn = torch.cdist(sample, sample[:50]).min(1).values.square().mean()
+    assert near < 0.9 * drawn
+    again = build("sift_bow_2009_small", 10, words=50)
+    fit_channels(again, Fit(kind="kmeans", descriptors=5000), split, SIDE, 0, 1)
+    assert torch.equal(again.channels["sift"].code.words, words)  # type: ignore[index]
+
+
+def test_fewer_descriptors_than_words_are_words_themselves() -> None:
+    sample = torch.rand(3, 5)
+    assert torch.equal(kmeans(sample, 7, 10, 0), sample[[0, 1, 2, 0, 1, 2, 0]])
+
+
+def test_a_mixture_has_a_floor_and_wants_descriptors(few_digits: ImageSet) -> None:
+    net, split = build("xrce_2011_small", 10, colour=False, components=8), few_digits.split("train")
+    for kind in ("pca", "gmm"):
+        fit_channels(net, Fit(kind=kind, descriptors=3000), split, SIDE, 0, 1)  # type: ignore[arg-type]
+    code = net.channels["sift"].code  # type: ignore[index]
+    sample = sampled(net, split, 3000)
+    [channel] = net.channels.values()  # type: ignore[union-attr, operator]
+    assert float(code.weights.sum()) == pytest.approx(1, abs=1e-5)
+    assert (code.variances >= 0.0099 * channel.projected(sample).var(0)).all()
+    with pytest.raises(BadData, match="expected at least 16 descriptors for 8 Gaussians, got 10; give more images"):
+        fit_channels(net, Fit(kind="gmm", descriptors=10), split, SIDE, 0, 1)
+
+
+def test_stages_name_their_channel_and_refuse_networks(few_digits: ImageSet) -> None:
+    net, split = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc"), few_digits.split("train")
+    fit_channels(net, Fit(kind="kmeans", channel="hog_llc", descriptors=2000), split, SIDE, 0, 1)
+    assert net.channels["hog_llc"].code.words.abs().sum() > 0  # type: ignore[index]
+    assert net.channels["lbp_llc"].code.words.abs().sum() == 0  # type: ignore[index]
+    with pytest.raises(UnknownName, match="there is no channel named 'sift'"):
+        fit_channels(net, Fit(kind="kmeans", channel="sift"), split, SIDE, 0, 1)
+    with pytest.raises(Misused, match="fit hand-made entries such as sift_bow_2009, got Mlp; use sgd or svm"):
+        fit_channels(build("mlp", 10), Fit(kind="pca"), split, SIDE, 0, 1)
+
+
+def test_flat_images_teach_nothing_and_say_so() -> None:
+    flat = Split(tuple("abcd"), torch.tensor([0, 1, 0, 1]), pixels=torch.full((4, 3, 32, 32), 90, dtype=torch.uint8))
+    with pytest.raises(BadData, match="no descriptor could be computed; give images that are not flat"):
+        fit_channels(build("sift_bow_2009_small", 2), Fit(kind="kmeans"), flat, SIDE, 0, 1)
+
+
+def test_late_fusion_is_the_mean_of_each_channels_machine(few_digits: ImageSet) -> None:
+    split = few_digits.split("train")
+    net = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc").eval()
+    fit_channels(net, Fit(kind="kmeans", descriptors=2000), split, SIDE, 0, 1)
+    fit_svm(net, Svm(c=1.0, iterations=30, late_fusion=True), split, SIDE, 0, 1)
+    hog, lbp = net.channels["hog_llc"].length, net.channels["lbp_llc"].length  # type: ignore[index]
+    assert net.svm.weight.shape == (10, hog + lbp)  # type: ignore[union-attr]
+    alone = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc").eval()
+    alone.load_state_dict(net.state_dict())
+    del alone.channels["lbp_llc"]  # type: ignore[union-attr, operator]
+    codes = net.channels["hog_llc"](split.pixels[:20] / 255)  # type: ignore[index, operator]
+    one = codes @ net.svm.weight[:, :hog].T  # type: ignore[union-attr, index]
+    assert (one.argmax(1) == split.labels[:20]).float().mean() > 0.6  # half of the whole answers alone
+
+
+def test_the_best_c_is_chosen_and_its_path_told(few_digits: ImageSet, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="topfive")
+    net = build("hog_svm", 10, image=16)
+    fit_svm(net, Svm(c=(1e-7, 0.1), iterations=60, held_out=0.3), few_digits.split("train"), Geometry(16, 16), 0, 1)
+    one = build("hog_svm", 10, image=16)
+    fit_svm(one, Svm(c=0.1, iterations=60, held_out=0.3), few_digits.split("train"), Geometry(16, 16), 0, 1)
+    assert torch.allclose(net.svm.weight, one.svm.weight, rtol=0.1, atol=1e-2)  # type: ignore[union-attr, arg-type]
+    assert "c = 1e-07:" in caplog.text
+    assert "held-out images wrong" in caplog.text
+
+
+def test_codes_beyond_the_memory_are_kept_at_one_bit_a_number(
+    few_digits: ImageSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="topfive")
+    split, nets = few_digits.split("train"), []
+    for memory in (4.0, 1e-4):
+        net = build("sift_bow_2009_small", 10, words=16).eval()
+        fit_channels(net, Fit(kind="kmeans", descriptors=2000), split, SIDE, 0, 1)
+        fit_svm(net, Svm(c=10.0, iterations=60, memory_gb=memory), split, SIDE, 0, 1)
+        nets.append(net)
+    assert caplog.text.count("kept at one bit a number") == 1
+    assert split.pixels is not None
+    scores = [net(split.pixels / 255) for net in nets]
+    wrong = [(one.argmax(1) != split.labels).float().mean() for one in scores]
+    assert wrong[1] <= wrong[0] + 0.02
+    assert not torch.equal(*scores)
+
+
+def test_a_quantiser_is_near_its_codes() -> None:
+    codes = torch.randn(600, 32, generator=torch.Generator().manual_seed(0)) * torch.linspace(0.2, 3, 32)
+    quantiser = fit_quantiser(codes)
+    left = (quantiser.decode(quantiser.encode(codes)) - codes).square().sum() / codes.square().sum()
+    assert left < 0.3  # of 600 points in 8 dimensions 256 words
+    kept = KeptCodes(quantiser, quantiser.encode(codes))
+    assert kept.shape == (600, 32)
+    assert torch.equal(kept[5:9], quantiser.decode(kept.kept)[5:9])
+    assert torch.equal(kept[torch.arange(600) % 2 == 0][0:3], kept[0:6][::2])
+
+
+def test_standardised_codes_give_the_same_answers_as_weights_of_the_codes(few_digits: ImageSet) -> None:
+    split = few_digits.split("train")
+    net = build("hog_svm", 10, image=16).eval()
+    fit_svm(net, Svm(c=0.01, iterations=60, standardise=True), split, Geometry(16, 16), 0, 1)
+    assert split.pixels is not None
+    few = Split(split.ids[:40], split.labels[:40], pixels=split.pixels[:40])
+    data = ImageSet("few", few_digits.layout, few_digits.classes, {"train": few, "test": few})
+    model = Model("hog_svm", {"image": 16}, data.classes, Geometry(16, 16), net)
+    assert judge(score(model, data)).top1_error <= 0.05
+
+
+def test_settings_reach_the_main_stage_and_unknown_keys_are_named() -> None:
+    recipe = open_recipe("sift_bow_2009_small.small", {"iterations": "7", "stage.0.descriptors": "9"})
+    assert [type(stage) for stage in recipe.stage] == [Fit, Svm]
+    assert recipe.stage[1].iterations == 7  # type: ignore[union-attr]
+    assert recipe.stage[0].descriptors == 9  # type: ignore[union-attr]
+    assert recipe.main == 1
+    with pytest.raises(BadRecipe, match=r"unknown key 'stage\.0\.descriptor'.*descriptors"):
+        open_recipe("sift_bow_2009_small.small", {"stage.0.descriptor": "9"})
+
+
+DIGITS = {
+    "sift_bow_2009_small": 0.04, "nec_2010_small": 0.035, "sparse_coding_2010_small": 0.04, "xrce_2011_small": 0.035,
+    "kmeans_2011": 0.04,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIGITS)
+def test_they_read_digits(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    run = train(name, open_data("digits"), tmp_path / "run")
+    assert evaluate(run.model, open_data("digits")).top1_error <= DIGITS[name]
+
+
+def test_a_stage_that_was_finished_is_not_done_again(
+    few_digits: ImageSet,
+    tmp_path,
+    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+) -> None:
+    recipe = small_recipe(few_digits)
+    whole = train("sift_bow_2009_small", few_digits, tmp_path / "whole", recipe=recipe)
+
+    def stop(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("topfive.training.run.fit_svm", stop)
+        with pytest.raises(Exception, match="stopped; go on with --resume"):
+            train("sift_bow_2009_small", few_digits, tmp_path / "cut", recipe=recipe)
+    monkeypatch.setattr("topfive.training.run.fit_channels", stop)  # which is not to be called again
+    resumed = train("sift_bow_2009_small", few_digits, tmp_path / "cut", recipe=recipe, resume=True)
+    for key, tensor in whole.model.classifier.state_dict().items():
+        assert torch.equal(resumed.model.classifier.state_dict()[key], tensor), key
+
+
+def small_recipe(data: ImageSet) -> Recipe:
+    recipe, _ = fit_recipe("sift_bow_2009_small", data, settings={"model.words": "20", "stage.0.descriptors": "2000"})
+    assert geometry_of(recipe) == SIDE
+    return recipe
