@@ -188,6 +188,42 @@ def test_predict_answers_a_folder_as_csv(call: Call, photos: Path, run: Path) ->
         assert chances == sorted(chances, reverse=True)
 
 
+def test_predict_passes_over_what_no_user_put_there(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    paths = [row["image"] for row in call("predict", run, folder, "--json").json]
+    grow(folder, "train/__MACOSX", "train/@eaDir", ".thumbnails")
+    assert [row["image"] for row in call("predict", run, folder, "--json").json] == paths
+
+
+def test_scores_are_not_written_over_a_model(call: Call, photos: Path, run: Path) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    done = call("evaluate", run, photos, "--scores", run / "model.safetensors")
+    assert done.code == 2
+    assert "model.safetensors: is there already and holds no scores; choose another file" in done.err
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_how_the_folder_was_read_is_said(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    (folder / "notes.txt").write_text("dogs")
+    for words in (["evaluate", run, folder], ["train", "pixels_linear", folder, "--dry-run", *FIXED]):
+        err = call(*words).err
+        assert "class folders with train/ and val/" in err
+        assert "passed over 1 file(s) that are not images" in err
+
+
+def test_a_folder_that_may_not_be_entered_is_one_sentence(
+    call: Call, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(*given: Any, **more: Any) -> None:
+        raise PermissionError(13, "Permission denied", "/locked/photos")
+
+    monkeypatch.setattr("topfive.data.open_data", locked)
+    done = call("evaluate", run, "/locked/photos")
+    assert done.code == 1
+    assert done.err == "topfive: /locked/photos: Permission denied; check that you may read and write there\n"
+
+
 def test_predict_answers_as_json_and_text(call: Call, photos: Path, run: Path) -> None:
     image = photos / "val/dog/0.png"
     [row] = call("predict", run, image, "--json", "--top", 1).json
@@ -254,7 +290,8 @@ def test_ctrl_c_is_130_and_one_sentence(
 
     monkeypatch.setattr("topfive.models.modelfile.Model.scores", stop)
     done = call(verb, run, photos)
-    assert (done.code, done.err) == (130, "topfive: stopped; call the same command again to go on\n")
+    assert done.code == 130
+    assert done.err.splitlines()[-1] == "topfive: stopped; call the same command again to go on"
 
 
 @pytest.mark.parametrize(
@@ -496,7 +533,8 @@ def test_a_full_disk_is_said_and_the_last_good_files_stay(run: Path, photos: Pat
     grow(tmp_path / "many", "train/cat, grey", "train/dog", "val/cat, grey", "val/dog")
     for index in range(200):
         picture(tmp_path / "many/val/dog" / f"with a long name that fills the scores file {index:090}.png", index)
-    scores.write_text("the scores of last time")
+    evaluate(run, open_data(photos), out=scores)
+    kept = scores.read_bytes()
     begun = shutil.copytree(run, tmp_path / "begun")
     (begun / "run.json").unlink()  # as after a kill at its last moment
     before = whole_tree(begun)
@@ -512,7 +550,7 @@ def test_a_full_disk_is_said_and_the_last_good_files_stay(run: Path, photos: Pat
     for sentence, file in zip(sentences[::2], ("new/checkpoint", str(begun), "scores.safetensors"), strict=True):
         assert file in sentence
         assert "could not be written" in sentence and "free some space" in sentence
-    assert scores.read_text() == "the scores of last time"
+    assert scores.read_bytes() == kept
     after = whole_tree(begun)
     assert after["model.safetensors"] == before["model.safetensors"]
     assert after["checkpoint/state.safetensors"] == before["checkpoint/state.safetensors"]

@@ -51,6 +51,18 @@ def test_the_four_files_are_read_however_they_are_named(tmp_path: Path, dot: str
     assert train.ids == tuple(f"train-images{dot}idx3-ubyte#{i}" for i in range(4))  # packed or not
 
 
+def test_emnists_names_are_read_one_set_at_a_time(tmp_path: Path) -> None:
+    root = mnist(tmp_path / "raw", test="test")
+    for path in sorted(root.iterdir()):
+        path.rename(root / f"emnist-letters-{path.name}")
+    assert len(open_data(root).split("train")) == 4
+    (root / "emnist-digits-train-images-idx3-ubyte").write_bytes(idx(images(4)))
+    with pytest.raises(
+        BadData, match=r"expected one image set in IDX files, got \['emnist-digits', 'emnist-letters'\]"
+    ):
+        open_data(root)
+
+
 def test_a_plain_file_is_taken_before_its_packed_twin(tmp_path: Path) -> None:
     root = mnist(tmp_path / "raw")
     (root / "train-images-idx3-ubyte.gz").write_bytes(b"not looked at")

@@ -182,9 +182,25 @@ def test_broken_images_are_skipped_and_listed_never_replaced(tmp_path: Path) -> 
     assert by_id(split, [batch]) == by_id(without, list(trainer(without, batch_size=20).epoch(0)))
 
 
-def test_a_batch_without_any_sound_image_stops_the_training(tmp_path: Path) -> None:
+def test_in_place_of_a_batch_without_a_sound_image_comes_the_next(tmp_path: Path) -> None:
+    split = folder(tmp_path, count=8, broken=(1, 4, 5))
+    loader = trainer(split, batch_size=1)
+    batches = list(loader.epoch(0))
+    assert len(batches) == 8
+    assert {row for batch in batches for row in batch.rows} == {0, 2, 3, 6, 7}
+    (tmp_path / "sound").mkdir()
+    order = [row for batch in trainer(folder(tmp_path / "sound", count=8), batch_size=1).epoch(0) for row in batch.rows]
+    for step, batch in enumerate(batches):
+        [row] = batch.rows
+        following = [order[(step + shift) % 8] for shift in range(8)]
+        assert row == next(one for one in following if one not in (1, 4, 5))
+    later = list(trainer(split, batch_size=1).epoch(0, first_step=5))
+    assert [batch.rows for batch in later] == [batch.rows for batch in batches[5:]]
+
+
+def test_without_any_sound_image_training_stops(tmp_path: Path) -> None:
     split = folder(tmp_path, count=4, broken=(0, 1, 2, 3))
-    with pytest.raises(BadData, match=r"no image of a batch of 4 could be decoded; first: .*00\.jpg: is not a read"):
+    with pytest.raises(BadData, match=r"no image of any batch could be decoded; first: .*00\.jpg: is not a read"):
         list(trainer(split, batch_size=4).epoch(0))
 
 

@@ -435,3 +435,50 @@ def test_runs_and_contests_keep_to_their_own_folders(held: Path, few: ImageSet, 
 def test_a_mistyped_entry_is_named_before_any_image_is_opened() -> None:
     with pytest.raises(UnknownName, match=r"no entry named 'hog_svn' .did you mean hog_svm\?"):
         contest("/no/such/folder", ["hog_svn"])
+
+
+def test_calling_a_finished_contest_again_costs_it_nothing(
+    held: Path, few: ImageSet, board: dict[str, Any], tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(held, tmp_path / "copy")
+    time.sleep(1.1)  # began is said in seconds
+    again = contest(few, out=tmp_path / "copy", max_ms=1.0)
+    before = read_json(tmp_path / "copy/spent.json")
+    assert again["budget"]["spent_minutes"] * 60 == pytest.approx(before["seconds"])
+    assert again["started_at"] == board["started_at"] == before["began"]
+    assert read_json(held / "spent.json") == before
+
+
+def test_runs_without_their_plan_are_not_taken_for_this_contests(held: Path, few: ImageSet, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(held, tmp_path / "copy")
+    (tmp_path / "copy/plan.json").unlink()
+    with pytest.raises(Misused, match=r"holds the runs of a contest whose plan\.json is gone; choose another --out"):
+        contest(few, ENTRIES, minutes=0.5, out=tmp_path / "copy")
+
+
+def test_a_run_that_was_begun_is_not_buried_under_a_contest(few: ImageSet, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    with pytest.raises(Misused, match="holds a run of topfive train; choose another --out"):
+        contest(few, ["mlp"], minutes=0.1, out=tmp_path)
+    assert not (tmp_path / "plan.json").exists()
+
+
+def test_an_entry_that_cannot_be_measured_is_reported_and_the_others_go_on(
+    few: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = planning.forecast
+
+    def out_of_memory(name: str, data: ImageSet, recipe: Any) -> Any:
+        if name == "mlp":
+            raise RuntimeError("not enough memory")
+        return plain(name, data, recipe)
+
+    monkeypatch.setattr(planning, "forecast", out_of_memory)
+    found = rows(contest(few, ["pixels_linear", "mlp"], minutes=0.2, out=tmp_path))
+    assert found["pixels_linear"]["status"] == "done"
+    assert found["mlp"]["status"] == "failed"
+    assert found["mlp"]["reason"] == "mlp: failed while it was measured (RuntimeError: not enough memory)"

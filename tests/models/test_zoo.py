@@ -255,3 +255,19 @@ def test_misuse_is_refused_with_what_to_do():
         build("resnet18_b", image=64)
     with pytest.raises(Misused, match="hog_svm: image must be 16 to 256 px, got 300; resize the crops to"):
         build("hog_svm", image=300)
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "value"),
+    [("alexnet_small", "lrn", "no"), ("alexnet_small", "image", "big"), ("mlp", "activation", 3),
+     ("alexnet_small", "units", True), ("alexnet_small", "dropout", "half")],
+)  # fmt: skip
+def test_arguments_of_another_kind_are_refused(name, argument, value):
+    with pytest.raises(
+        Misused, match=rf"{name}: {argument} must be of the kind of .*, got {value!r}; change the value"
+    ):
+        build(name, **{argument: value})
+
+
+def test_a_whole_number_is_a_number():
+    assert build("alexnet_small", dropout=0).dropout.p == 0

@@ -308,3 +308,21 @@ def test_compare_of_two_kinds_of_stage_shows_what_either_lacks() -> None:
 def test_nesterov_needs_momentum() -> None:
     with pytest.raises(BadRecipe, match="nesterov: expected a momentum above 0 with it, got 0"):
         open_recipe("cifar_resnet20.small", {"optimizer.momentum": "0"})
+
+
+def test_words_of_python_for_true_and_false_are_understood() -> None:
+    recipe = open_recipe("alexnet_small.small", {"model.lrn": "False", "augment.mirror": "True"})
+    assert recipe.model["lrn"] is False
+    stage = recipe.stage[0]
+    assert isinstance(stage, Sgd) and stage.augment.mirror is True
+
+
+def test_what_follows_from_the_images_is_no_argument() -> None:
+    with pytest.raises(BadRecipe, match=r"model\.classes: follows from the entry and the images; leave it out"):
+        open_recipe("mlp.small", {"model.classes": "5"})
+
+
+def test_a_drop_after_the_end_is_refused() -> None:
+    with pytest.raises(BadRecipe, match=r"schedule\.drop_at .* must lie before the end .20 epochs.; --epochs moves"):
+        open_recipe("alexnet.paper", {"epochs": "20"})
+    assert open_recipe("alexnet.paper").with_epochs(20).epochs == 20

@@ -183,6 +183,26 @@ def test_a_repeated_run_with_the_same_legs_is_the_same_run(
     assert (tmp_path / "a/metrics.jsonl").read_bytes() == (tmp_path / "b/metrics.jsonl").read_bytes()
 
 
+def test_a_repeated_run_that_is_stopped_before_a_leg_still_takes_it(
+    few_digits: ImageSet, quick: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from topfive.training import loop
+
+    recipe = quick("mlp", epochs=50, batch_size=20, model__hidden=8)
+    legs, plain = [(0, 40), (20, 31)], loop.SgdLoop._step
+
+    def stop_at_nineteen(self: loop.SgdLoop, *given: object) -> dict[str, float]:
+        if self.progress.step == 18 and self.taken == 18:
+            signal.raise_signal(signal.SIGINT)
+        return plain(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop.SgdLoop, "_step", stop_at_nineteen)
+    with pytest.raises(Interrupted):
+        train("mlp", few_digits, tmp_path / "run", recipe=recipe, pace=Pace(0, replay=legs))
+    resumed = train("mlp", few_digits, tmp_path / "run", recipe=recipe, pace=Pace(0, replay=legs), resume=True)
+    assert resumed.legs == legs
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, few_digits: ImageSet, quick: Callable[..., Recipe]) -> Path:
     folder = tmp_path_factory.mktemp("finished") / "run"

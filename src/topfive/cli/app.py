@@ -54,6 +54,10 @@ def main() -> None:
         raise
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a folder that may not be entered, a disk that is gone
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"topfive: {where}{error.strerror or error}; check that you may read and write there", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)
@@ -133,7 +137,7 @@ def train(
 
     look_up(name, ZOO, kind="entry")  # before any image is opened
     images = open_data(data)
-    logging.getLogger("topfive").info("%s: %s", images.name, images.layout)
+    logging.getLogger("topfive").info("%s", images.to_text())
     fitted, changes = fit_recipe(name, images, recipe, dict(_pair(text) for text in settings or []))
     if epochs:
         fitted = fitted.with_epochs(epochs)
@@ -182,7 +186,9 @@ def evaluate(
     from topfive.data import open_data
     from topfive.evaluation import evaluate as judge
 
-    report = judge(model, open_data(data), split, scores)
+    images = open_data(data)
+    logging.getLogger("topfive").info("%s", images.to_text())
+    report = judge(model, images, split, scores)
     if as_json:
         _print_json(report.document)
     else:
@@ -198,14 +204,13 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
-    from topfive.data.decode import IMAGE_ENDINGS
     from topfive.errors import Misused
     from topfive.models import load
 
     if as_csv and as_json:
         raise Misused("predict: expected one form of answer, got --csv and --json; leave one out")
     loaded = load(model)
-    paths = [path for given in images for path in _pictures(given, IMAGE_ENDINGS)]
+    paths = [path for given in images for path in _pictures(given)]
     rows: list[dict[str, Any]] = []
     failed = 0
     if as_csv:
@@ -339,14 +344,15 @@ def _answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, An
                     yield path, None
 
 
-def _pictures(path: Path, endings: Any) -> list[Path]:
+def _pictures(path: Path) -> list[Path]:
+    from topfive.data.folders import images_below
     from topfive.errors import BadFile, UnknownName
 
     if not path.exists():
         raise UnknownName(f"{path}: no such file or folder; give images or folders of images")
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    found = images_below(path)
     if not found:
         raise BadFile(f"{path}: holds no images; give images or folders of images")
     return found

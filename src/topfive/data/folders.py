@@ -102,6 +102,11 @@ def _walk(folder: Path, ancestors: tuple[tuple[int, int], ...]) -> Iterator[tupl
         yield from _walk(subfolder, ancestors)
 
 
+def images_below(folder: Path) -> list[Path]:
+    """All images in a folder and below it, by name; what `visible` leaves out is left out here too."""
+    return sorted(image for _, images, _, _ in _walk(folder, ancestors=()) for image in images)
+
+
 def read_one_folder(root: Path) -> ImageSet:
     """One folder of class folders, divided into train and test by the content of each image (see `splits`).
 

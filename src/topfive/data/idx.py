@@ -20,7 +20,8 @@ from torch import Tensor
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.errors import BadData, BadFile
 
-FILE = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx[13]-ubyte(\.gz)?")
+# EMNIST puts the name of one of its sets before MNIST's own names.
+FILE = re.compile(r"(?P<set>[\w-]+-)?(?P<split>train|t10k|test)-(?P<kind>images|labels)[-.]idx[13]-ubyte(\.gz)?")
 SPLIT = {"train": "train", "t10k": "test", "test": "test"}
 UNSIGNED_BYTE = 8
 MAX_BYTES = 2**32  # a header that claims more is damaged, or a bomb; the largest such set, EMNIST, holds 0.55 GB
@@ -37,9 +38,13 @@ def read_idx(root: Path) -> ImageSet:
     Raises BadData or BadFile where a file is missing, damaged or does not match its partner.
     """
     files: dict[tuple[str, str], Path] = {}
+    sets = set()
     for path in sorted(root.iterdir(), reverse=True):  # a plain file comes after its packed twin, and is taken
         if match := FILE.fullmatch(path.name):
-            files[SPLIT[match[1]], match[2]] = path
+            files[SPLIT[match["split"]], match["kind"]] = path
+            sets.add((match["set"] or "").removesuffix("-"))
+    if len(sets) > 1:
+        raise BadData(f"{root}: expected one image set in IDX files, got {sorted(sets)}; give each a folder of its own")
     pixels, numbers = {}, {}
     for split in ("train", "test"):
         for kind in ("images", "labels"):

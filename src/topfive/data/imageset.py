@@ -73,6 +73,10 @@ class ImageSet:
     mirror: bool = True
     notes: tuple[str, ...] = ()
 
+    def to_text(self) -> str:
+        """How the folder was read, and the notes, a line each."""
+        return "\n  ".join([f"{self.name}: {self.layout}", *self.notes])
+
     def split(self, name: str) -> Split:
         """The split of that name; UnknownName lists those that exist."""
         return look_up(name, self.splits, kind=f"split of {self.name}")

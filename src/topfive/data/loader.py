@@ -148,15 +148,30 @@ class TrainingLoader:
         return [self.prepared.broken[row] for row in sorted(self.prepared.broken)]
 
     def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from `first_step` on. Raises BadData when a whole batch is broken."""
+        """The batches of one epoch from `first_step` on.
+
+        In place of a batch of which no image can be decoded comes the next one that has some, so that an epoch keeps
+        its length. Raises BadData when there is none.
+        """
         draws = uniform(self.seed, epoch, self.keys, DRAWS)
         order = np.argsort(draws[:, ORDER], kind="stable")
         for step in range(first_step, len(self)):
-            rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield self.batch(rows.tolist(), draws[rows])
+            yield self._readable(step, order, draws)
 
-    def batch(self, rows: list[int], draws: np.ndarray) -> Batch:
-        """The images of `rows`, cut and mirrored as their draws (N, DRAWS) say; broken ones are left out."""
+    def _readable(self, step: int, order: np.ndarray, draws: np.ndarray) -> Batch:
+        """The batch of a step, or the first after it, going round, of which an image can be decoded."""
+        for following in range(step, step + len(self)):
+            first = following % len(self) * self.batch_size
+            rows = order[first : first + self.batch_size]
+            if (batch := self.batch(rows.tolist(), draws[rows])) is not None:
+                return batch
+        raise BadData(f"training: no image of any batch could be decoded; first: {self.broken[0].reason}")
+
+    def batch(self, rows: list[int], draws: np.ndarray) -> Batch | None:
+        """The images of `rows`, cut and mirrored as their draws (N, DRAWS) say; broken ones are left out.
+
+        None where all of them are broken.
+        """
         mirror = (draws[:, MIRROR] < 0.5) & self.augmentation.mirror
         crop, whole = self.geometry.crop, self.augmentation.whole_pixels
         if self.prepared.block is not None and whole:
@@ -172,9 +187,7 @@ class TrainingLoader:
             good = [slot for slot, image in enumerate(images) if image is not None]
             found = [image for image in images if image is not None]
             if not found:
-                raise BadData(
-                    f"training: no image of a batch of {len(rows)} could be decoded; first: {self.broken[0].reason}"
-                )
+                return None
             rows, draws, mirror = [rows[slot] for slot in good], draws[good], mirror[good]
             boxes = self.augmentation.boxes(np.array([image.shape[:2] for image in found]), crop, draws)
             if whole:

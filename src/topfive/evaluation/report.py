@@ -8,7 +8,7 @@ import torch
 
 from topfive.data.imageset import ImageSet
 from topfive.evaluation.intervals import wilson
-from topfive.evaluation.scores import Scores, score
+from topfive.evaluation.scores import Scores, check_scores, score
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
 
@@ -99,9 +99,12 @@ def judge(scores: Scores) -> Report:
 def evaluate(model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None) -> Report:
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
-    out: where to keep the scores file, from which the report can be computed again. Raises BadData when classes differ.
+    out: where to keep the scores file, from which the report can be computed again. Raises BadData when classes differ,
+    Misused where `out` is a file of another kind.
     """
     model = model if isinstance(model, Model) else load(model)
+    if out is not None and out.exists():
+        check_scores(out)
     scores = score(model, data, split)
     if out is not None:
         scores.save(out)

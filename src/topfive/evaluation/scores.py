@@ -13,7 +13,7 @@ from torch import Tensor
 
 from topfive.data.imageset import Broken, ClassLabel, ImageSet
 from topfive.data.loader import central_crops
-from topfive.errors import BadFile
+from topfive.errors import BadFile, Misused
 from topfive.files import HEADER, write_tensors
 from topfive.models.modelfile import Model, best_device
 
@@ -54,6 +54,14 @@ class Scores:
             "model": self.model, "data": self.data, "crops": self.scores.shape[1],
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
+
+
+def check_scores(path: Path) -> None:
+    """Misused for a file that is there and holds no scores: it is not to be written over."""
+    try:
+        load_scores(path)
+    except BadFile:
+        raise Misused(f"{path}: is there already and holds no scores; choose another file for them") from None
 
 
 def load_scores(path: Path) -> Scores:

@@ -10,7 +10,6 @@ import statistics
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from topfive.evaluation.report import judge, right_answers
 from topfive.evaluation.scores import Scores
 from topfive.models.count import count_layers, total
 from topfive.models.modelfile import Model
+from topfive.models.zoo import ZOO
 from topfive.recipes.recipe import Recipe
 
 FORMAT = 1
@@ -74,8 +74,8 @@ def milliseconds_an_image(model: Model) -> float:
 
 
 def build_board(
-    data: ImageSet, results: list[Result], broken: list[dict[str, str]], minutes: float, spent: float, out: Path,
-    max_mb: float | None, max_ms: float | None,
+    data: ImageSet, results: list[Result], broken: list[dict[str, str]], minutes: float, spent: float, began: str,
+    out: Path, max_mb: float | None, max_ms: float | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The content of leaderboard.json. spent: seconds. broken: images of all splits that could not be decoded."""
     scored = {result.name: result.scores for result in results if result.scores is not None}
@@ -83,7 +83,6 @@ def build_board(
     rank = ranks(list(scored), comparisons)
     entries = [_row(result, rank.get(result.name), data, out) for result in results]
     entries.sort(key=lambda row: (row["rank"] is None, row["rank"], row["top1_error"]))
-    began = datetime.now(UTC) - timedelta(seconds=spent)  # too late by as long as a stopped contest lay idle
     return {
         "format": FORMAT,
         "name": data.name,
@@ -99,7 +98,7 @@ def build_board(
         },
         "budget": {"minutes": minutes, "spent_minutes": spent / 60},
         "machine": machine(),
-        "started_at": began.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "started_at": began,
         "seed": next((result.recipe.seed for result in results if result.recipe), 0),
         "entries": entries,
         "comparisons": [{**asdict(pair), "significant": pair.significant} for pair in comparisons],
@@ -122,8 +121,6 @@ def machine() -> dict[str, Any]:
 
 
 def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[str, Any]:
-    from topfive.models.zoo import ZOO
-
     card = ZOO[result.entry]
     row: dict[str, Any] = {
         "entry": result.name, "year": card.year, "family": card.family, "depth": card.depth, "source": card.source,

@@ -6,13 +6,14 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
 from topfive.data.faults import find_broken
 from topfive.data.imageset import ImageSet
 from topfive.data.layouts import open_data
-from topfive.errors import Interrupted, Misused, TopfiveError
+from topfive.errors import BadData, Interrupted, Misused, TopfiveError
 from topfive.evaluation.report import judge
 from topfive.evaluation.scores import Scores, load_scores, score
 from topfive.files import read_json, write_json, write_text
@@ -27,6 +28,7 @@ from topfive.training.tuning import Choice
 
 log = logging.getLogger("topfive")
 
+SCORES = "scores.safetensors"
 MINUTES = 10.0
 PAGE_SECONDS = 8.0  # kept back for the report
 KEEP_EVERY = 5.0  # seconds between notes of the time that is spent
@@ -56,18 +58,22 @@ def contest(
         )
     for name in entries or []:
         check_name(name)  # before any image is opened
+    if plan is not None and (entries or minutes is not None):
+        raise Misused("--plan: brings its own entries and minutes; leave out --entries and --minutes")
     images = data if isinstance(data, ImageSet) else open_data(data)
     folder = Path(out) if out is not None else Path("runs") / images.name
-    log.info("%s: %s", images.name, images.layout)
-    for note in images.notes:
-        log.info("  %s", note)
+    log.info("%s", images.to_text())
+    kept = _plan_of(images, entries or [], minutes, Path(plan) if plan else None, folder)
     broken = _check(images)
-    found = _settle_plan(images, entries or [], minutes, Path(plan) if plan else None, folder, started)
+    if kept is None:
+        kept = make_plan(images, entries or [], MINUTES if minutes is None else minutes, started)
+    found = kept
+    found.save(folder / PLAN)
     log.info("%s", found.to_text())
-    with _Clock(folder, started) as clock:
+    with _Clock(folder, started, over=_is_over(found, folder)) as clock:
         unreadable = {image["id"] for image in broken if image["split"] == images.judged}
         results = [_take_turn(slot, found, images, unreadable, folder, clock) for slot in found.slots]
-    board = build_board(images, results, broken, found.minutes, clock.spent, folder, max_mb, max_ms)
+    board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
     write_text(folder / "leaderboard.csv", to_csv(board))
     write_text(folder / "report.html", render(board))
@@ -93,42 +99,48 @@ def _check(data: ImageSet) -> list[dict[str, str]]:
 
 
 class _Clock:
-    """Seconds of the contest, over all the processes it took: kept on disk all the time, since any may be killed."""
+    """Seconds of the contest, over all the processes it took: kept on disk all the time, since any may be killed.
 
-    def __init__(self, folder: Path, started: float) -> None:
-        self.started, self.file = started, folder / "spent.json"
-        self.before = float(read_json(self.file)["seconds"]) if self.file.exists() else 0.0
+    over: every entry has been trained and judged before, and what is done now is no part of the contest.
+    """
+
+    def __init__(self, folder: Path, started: float, over: bool = False) -> None:
+        self.started, self.file, self.stopped = started, folder / "spent.json", over
+        kept = read_json(self.file) if self.file.exists() else {}
+        self.before = float(kept.get("seconds", 0.0))
+        now = datetime.now(UTC) - timedelta(seconds=time.perf_counter() - started)
+        self.began: str = kept.get("began", now.isoformat(timespec="seconds").replace("+00:00", "Z"))
         self.over = threading.Event()
         self.keeper = threading.Thread(target=self._keep, daemon=True)
 
     def __enter__(self) -> Self:
-        self.keeper.start()
+        if not self.stopped:
+            self.keeper.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
-        self.keeper.join()
+        if not self.stopped:
+            self.keeper.join()
 
     @property
     def spent(self) -> float:
-        return self.before + time.perf_counter() - self.started
+        return self.before if self.stopped else self.before + time.perf_counter() - self.started
 
     def _keep(self) -> None:
         last = False
         while not last:
             last = self.over.wait(KEEP_EVERY)
             with suppress(TopfiveError):  # a full disk is met, and said, by what is worth more
-                write_json(self.file, {"seconds": self.spent})
+                write_json(self.file, {"seconds": self.spent, "began": self.began})
 
 
-def _settle_plan(
-    data: ImageSet, entries: list[str], minutes: float | None, repeat: Path | None, folder: Path, started: float
-) -> Plan:
-    """The plan in `folder` where this is the same contest, that of `repeat`, or a new one."""
+def _plan_of(
+    data: ImageSet, entries: list[str], minutes: float | None, repeat: Path | None, folder: Path
+) -> Plan | None:  # fmt: skip
+    """The plan in `folder` where this is the same contest, or that of `repeat`; None where one is to be made."""
     path = folder / PLAN
-    if repeat is not None and (entries or minutes is not None):
-        raise Misused("--plan: brings its own entries and minutes; leave out --entries and --minutes")
-    if (folder / RUN_FILE).exists():
+    if (folder / RUN_FILE).exists() or (folder / "checkpoint").exists():
         raise Misused(f"{folder}: holds a run of topfive train; choose another --out")
     wanted = None if repeat is None else load_plan(repeat)
     if path.exists():
@@ -139,21 +151,33 @@ def _settle_plan(
             raise Misused(f"{folder}: holds a contest with other images, entries or minutes; choose another --out")
         log.info("going on with the contest in %s", folder)
         return plan
-    if wanted is not None:
-        plan = wanted
-        if plan.data != data.manifest:
-            raise Misused(f"{repeat}: is the plan of a contest on other images ({plan.name}); give the same data")
-    else:
-        plan = make_plan(data, entries, MINUTES if minutes is None else minutes, started)
-    plan.save(path)
-    return plan
+    if next(folder.glob(f"entries/*/{RUN_FILE}"), None) is not None:
+        raise Misused(f"{folder}: holds the runs of a contest whose {PLAN} is gone; choose another --out")
+    if wanted is not None and wanted.data != data.manifest:
+        raise Misused(f"{repeat}: is the plan of a contest on other images ({wanted.name}); give the same data")
+    return wanted
+
+
+def _home(slot: Slot, folder: Path) -> Path:
+    """The folder of an entry's run and scores."""
+    return folder / "entries" / slot.name.replace("/", "_")
+
+
+def _is_over(plan: Plan, folder: Path) -> bool:
+    """Whether every entry has been trained and judged."""
+    homes = [(slot, _home(slot, folder)) for slot in plan.slots]
+    return all(
+        (home / SCORES).exists() and (bool(slot.model) or (home / RUN_FILE).exists()) for slot, home in homes
+    )  # fmt: skip
 
 
 def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder: Path, clock: _Clock) -> Result:
     """Train and judge one entry, or find that it is done; a failure becomes its result, and the others go on."""
-    home = folder / "entries" / slot.name.replace("/", "_")
+    home = _home(slot, folder)
     result = Result(slot.name, slot.entry, judged_as_it_is=bool(slot.model), recipe_epochs=slot.recipe_epochs)
     try:
+        if slot.failed:
+            raise BadData(slot.failed)
         if slot.model:
             result.file = find(slot.model)
         else:
@@ -163,7 +187,7 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder:
             plan.save(folder / PLAN)
             result.file = home / FILE_NAME
         result.model = load(result.file)
-        result.scores = _scores(result.model, data, home / "scores.safetensors", broken)
+        result.scores = _scores(result.model, data, home / SCORES, broken)
         result.ms_per_image = _speed(result.model, home / "speed.json")
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
@@ -203,8 +227,9 @@ def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
         return
     slot.keep_run([(start, end) for start, end in run["legs"]], run["choice"])
     result.choice, result.epochs = str(Choice(**run["choice"])), run["epochs"]
+    result.recipe_epochs = run["epochs"] * run["full_steps"] / run["legs"][-1][1]  # which a limit of steps may cut
     if run["legs"][-1][1] < run["full_steps"]:
-        result.changes.append(f"epochs {slot.recipe_epochs:g} -> {run['epochs']:.1f}, to keep to the minutes")
+        result.changes.append(f"epochs {result.recipe_epochs:.3g} -> {run['epochs']:.1f}, to keep to the minutes")
 
 
 def _speed(model: Model, file: Path) -> float:

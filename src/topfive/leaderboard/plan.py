@@ -7,12 +7,15 @@ epochs (an SVM's in images), with its warm-up and drops in proportion; every cha
 
 import logging
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from topfive.data.imageset import ImageSet
-from topfive.errors import BadFile, Misused, look_up
+from topfive.errors import BadFile, Interrupted, Misused, TopfiveError, look_up
 from topfive.files import read_json, write_json
 from topfive.leaderboard.forecast import answering_seconds, forecast, glance, with_precision
 from topfive.models.modelfile import FILE_NAME, load
@@ -37,7 +40,7 @@ class Slot:
 
     model: path of a model file that is judged as it is, or empty. need: seconds its whole recipe is forecast to train.
     fixed: seconds it takes besides. seconds: its share for training. settled: whether that is final and the recipe cut
-    to it. legs: its length in steps, once it has run.
+    to it. legs: its length in steps, once it has run. failed: why it could not even be measured.
     """
 
     entry: str
@@ -50,6 +53,7 @@ class Slot:
     settled: bool = False
     legs: list[tuple[int, int]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    failed: str = ""
 
     @property
     def name(self) -> str:
@@ -62,6 +66,8 @@ class Slot:
     @property
     def share(self) -> str:
         """What the entry gets, in words."""
+        if self.failed:
+            return f"cannot take part: {self.failed}"
         if self.model:
             return "judged as it is"
         if self.legs:
@@ -190,11 +196,14 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
         plan.slots.append(Slot(name, recipe=document, recipe_epochs=recipe.epochs, fixed=OVERHEAD, changes=changes))
     if not asked:  # a first look, so that nothing dear is measured that is left out anyway
         for slot in plan.slots:
-            slot.need = glance(slot.entry, data, slot.opened())
+            with _kept_as_failure(slot):
+                slot.need = glance(slot.entry, data, slot.opened())
         _leave_out_hopeless(plan, time.perf_counter() - started, certainty=0.5)
     log.info("forecasting %d entries", len(plan.slots))
     for slot in plan.slots:
-        if not slot.model:
+        if slot.model or slot.failed:
+            continue
+        with _kept_as_failure(slot):
             found = forecast(slot.entry, data, slot.opened())
             slot.need, slot.fixed = found.need, OVERHEAD + found.answering
             slot.recipe = found.recipe.model_dump(mode="json")
@@ -206,6 +215,22 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
     plan.slots.sort(key=lambda slot: slot.need)
     share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
+
+
+@contextmanager
+def _kept_as_failure(slot: Slot) -> Iterator[None]:
+    """What goes wrong inside is the slot's own: it takes no time from the others, who go on."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except TopfiveError as error:
+        slot.failed = str(error)
+    except Exception as error:
+        log.debug("%s", traceback.format_exc())
+        slot.failed = f"{slot.name}: failed while it was measured ({type(error).__name__}: {error})"
+    if slot.failed:
+        slot.need = slot.fixed = 0.0
 
 
 def lineage(data: ImageSet) -> list[str]:

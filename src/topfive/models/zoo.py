@@ -69,9 +69,22 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
     for argument in arguments:
         if argument not in known:
             raise Misused(f"{name} has no argument {argument!r}{nearest(argument, known)}; known: {', '.join(known)}")
+    for argument, value in arguments.items():
+        _check_kind(name, argument, value, card)
     image = arguments.pop("image", card.image)
     check_side(name, card, image)
     return card.builder(name, classes, image, **arguments)
+
+
+def _check_kind(name: str, argument: str, value: Any, card: Card) -> None:
+    """Misused for a value of another kind than the argument's default: the word "False" is true to Python."""
+    parameters = inspect.signature(card.builder).parameters
+    default = card.image if argument == "image" else parameters[argument].default
+    if default is inspect.Parameter.empty or default is None or not isinstance(default, bool | int | float | str):
+        return
+    number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
+    if type(value) is not type(default) and not number:
+        raise Misused(f"{name}: {argument} must be of the kind of {default!r}, got {value!r}; change the value")
 
 
 def options(card: Card) -> list[str]:

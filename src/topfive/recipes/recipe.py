@@ -117,6 +117,11 @@ class Sgd(Strict):
             raise ValueError(
                 f"schedule.warmup ({self.schedule.warmup:g} epochs) must be shorter than epochs ({self.epochs:g})"
             )
+        if late := [drop for drop in self.schedule.drop_at if drop >= self.epochs]:
+            raise ValueError(
+                f"schedule.drop_at ({late[0]:g} epochs) must lie before the end ({self.epochs:g} epochs); "
+                "--epochs moves the drops along"
+            )
         return self
 
 
@@ -176,6 +181,12 @@ class Recipe(Strict):
     values: Values = Values()
     seed: Annotated[int, Field(ge=0)] = 0
     stage: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _arguments_are_the_entrys(self) -> "Recipe":
+        if given := {"name", "classes"} & set(self.model):
+            raise ValueError(f"model.{min(given)}: follows from the entry and the images; leave it out")
+        return self
 
     def to_toml(self) -> str:
         """The recipe as TOML, defaults included, that `parse` reads back to an equal recipe."""
@@ -275,8 +286,9 @@ def set_key(document: dict[str, Any], dotted: str, text: str) -> None:
 
     `stage.0.epochs` names the first stage; keys of the first `sgd` or `svm` stage may be given without `stage.0.`.
     """
+    plain = text.lower() if text in ("True", "False") else text  # as Python has them
     try:
-        value: Any = tomllib.loads(f"value = {text}")["value"]
+        value: Any = tomllib.loads(f"value = {plain}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
     first, *_ = dotted.split(".")

@@ -157,7 +157,7 @@ class SgdLoop:
                 self._time(now - began)
                 spend()
                 steps = course.steps
-                if self.taken >= TIMED:
+                if self.pace.replay or self.taken >= TIMED:  # what is repeated needs no timing
                     cold = Cold(max(0, per_epoch - self.taken), progress.decoding)
                     steps = self.pace.again(progress.step, progress.seconds, self.recent, steps, cold)
                 if steps != course.steps:

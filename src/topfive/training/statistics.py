@@ -12,6 +12,7 @@ from topfive.errors import BadData
 from topfive.models import Classifier
 from topfive.recipes.recipe import Recipe
 
+UNREADABLE = "training: no image of the training split could be decoded; put good copies in their place"
 IMAGES = 10_000  # that means and deviations are computed on, at most
 
 
@@ -27,7 +28,7 @@ def set_values(classifier: Classifier, recipe: Recipe, split: Split, geometry: G
             images = normalize(batch.images).double()  # still the identity, but for a luma step
             sums, squares, seen = sums + images.sum(0), squares + images.square().sum(0), seen + len(images)
         if not seen:
-            raise BadData("training: no image of the training split could be decoded; put good copies in their place")
+            raise BadData(UNREADABLE)
         image_mean, square_mean = sums / seen, squares / seen
         channel_mean = image_mean.mean((1, 2), keepdim=True)
         deviation = (square_mean.mean((1, 2), keepdim=True) - channel_mean.square()).clamp_min(0).sqrt()
@@ -44,10 +45,12 @@ def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int | Non
     Krizhevsky et al. 2012, sec. 4.1; on up to 1,000 images, pixels in [0, 1].
     """
     chosen = np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:1000]
-    pixels = [
-        batch.images.permute(0, 2, 3, 1).reshape(-1, 3).double()
-        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers)
-    ]
-    values, vectors = torch.linalg.eigh(torch.cat(pixels).T.cov())
+    sums, products, seen = torch.zeros(3).double(), torch.zeros(3, 3).double(), 0
+    for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, batch_size=32, workers=workers):
+        pixels = batch.images.permute(1, 0, 2, 3).flatten(1).double()  # (3, pixels)
+        sums, products, seen = sums + pixels.sum(1), products + pixels @ pixels.T, seen + pixels.shape[1]
+    if not seen:
+        raise BadData(UNREADABLE)
+    values, vectors = torch.linalg.eigh((products - sums[:, None] * sums / seen) / (seen - 1))
     basis: Tensor = (vectors * values).float()
     return basis
