@@ -23,10 +23,8 @@ from topfive.recipes.recipe import Recipe, Svm, open_recipe
 
 SMALL_LINEAGE = {
     "pixels_linear", "mlp", "hog_svm", "lenet5", "cifar10_cuda_convnet", "cifar_resnet20",
-    "alexnet_small", "resnet18_b_small", "kmeans_2011", "sift_bow_2009_small", "nec_2010_small",
-    "sparse_coding_2010_small", "xrce_2011_small",
+    "alexnet_small", "resnet18_b_small",
 }  # fmt: skip
-SYSTEMS = {"sift_bow_2009", "nec_2010", "sparse_coding_2010", "xrce_2011"}  # on photos in place of their small forms
 NEEDS = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=12)
 
 
@@ -270,10 +268,7 @@ def test_photos_bring_in_the_entries_for_photos(tmp_path: Path, forecasts: dict[
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (200, 180), (3, len(split), len(name))).save(tmp_path / split / name / "0.png")
     plan = make_plan(open_data(tmp_path), [], 60, time.perf_counter())
-    assert {slot.entry for slot in plan.slots} == SMALL_LINEAGE - {f"{name}_small" for name in SYSTEMS} | SYSTEMS | {
-        "alexnet",
-        "resnet18_b",
-    }
+    assert {slot.entry for slot in plan.slots} == SMALL_LINEAGE | {"alexnet", "resnet18_b"}
 
 
 def test_a_recipe_in_a_plan_is_checked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 from topfive.data import open_data
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
+from topfive.data.loader import central_crops
 from topfive.errors import BadData, BadRecipe, Misused, UnknownName
 from topfive.evaluation import evaluate, judge, score
 from topfive.models import build
@@ -28,10 +29,15 @@ def sampled(net: torch.nn.Module, split: Split, number: int, raw: bool = False) 
     return sample_descriptors(channel, split, SIDE, 0, number, raw, 1)[0]
 
 
+def seen(split: Split) -> Tensor:
+    """The images as a network of 32 px sees them."""
+    return torch.cat([batch.images for batch, _ in central_crops(split, SIDE)])
+
+
 def test_a_sample_is_bounded_and_does_not_depend_on_the_order(few_digits: ImageSet) -> None:
     net, split = build("sift_bow_2009_small", 10), few_digits.split("train")
     sample = sampled(net, split, 500)
-    assert sample.shape == (500, 128)
+    assert 400 < len(sample) <= 500  # flat patches are left out
     assert (sample.norm(dim=1) > 0.99).all()
     back = list(range(len(split)))[::-1]
     assert split.pixels is not None
@@ -73,9 +79,8 @@ def test_a_mixture_has_a_floor_and_wants_descriptors(few_digits: ImageSet) -> No
         fit_channels(net, Fit(kind=kind, descriptors=3000), split, SIDE, 0, 1)  # type: ignore[arg-type]
     code = net.channels["sift"].code  # type: ignore[index]
     sample = sampled(net, split, 3000)
-    [channel] = net.channels.values()  # type: ignore[union-attr, operator]
     assert float(code.weights.sum()) == pytest.approx(1, abs=1e-5)
-    assert (code.variances >= 0.0099 * channel.projected(sample).var(0)).all()
+    assert (code.variances >= 0.0099 * sample.var(0)).all()
     with pytest.raises(BadData, match="expected at least 16 descriptors for 8 Gaussians, got 10; give more images"):
         fit_channels(net, Fit(kind="gmm", descriptors=10), split, SIDE, 0, 1)
 
@@ -107,7 +112,7 @@ def test_late_fusion_is_the_mean_of_each_channels_machine(few_digits: ImageSet) 
     alone = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc").eval()
     alone.load_state_dict(net.state_dict())
     del alone.channels["lbp_llc"]  # type: ignore[union-attr, operator]
-    codes = net.channels["hog_llc"](split.pixels[:20] / 255)  # type: ignore[index, operator]
+    codes = net.channels["hog_llc"](seen(split)[:20])  # type: ignore[index, operator]
     one = codes @ net.svm.weight[:, :hog].T  # type: ignore[union-attr, index]
     assert (one.argmax(1) == split.labels[:20]).float().mean() > 0.6  # half of the whole answers alone
 
@@ -135,7 +140,7 @@ def test_codes_beyond_the_memory_are_kept_at_one_bit_a_number(
         nets.append(net)
     assert caplog.text.count("kept at one bit a number") == 1
     assert split.pixels is not None
-    scores = [net(split.pixels / 255) for net in nets]
+    scores = [net(seen(split)) for net in nets]
     wrong = [(one.argmax(1) != split.labels).float().mean() for one in scores]
     assert wrong[1] <= wrong[0] + 0.02
     assert not torch.equal(*scores)
@@ -173,16 +178,23 @@ def test_settings_reach_the_main_stage_and_unknown_keys_are_named() -> None:
         open_recipe("sift_bow_2009_small.small", {"stage.0.descriptor": "9"})
 
 
+# Short of the recipes' sizes: [arguments and settings], and the error on scans of other people's digits at most.
 DIGITS = {
-    "sift_bow_2009_small": 0.04, "nec_2010_small": 0.035, "sparse_coding_2010_small": 0.04, "xrce_2011_small": 0.035,
-    "kmeans_2011": 0.04,
-}  # fmt: skip
+    "sift_bow_2009_small": (["model.words=128", "c=1.0"], 0.04),
+    "nec_2010_small": (["model.words=64", "model.sets=llc", "c=1.0"], 0.05),
+    "sparse_coding_2010_small": (["model.words=128", "c=1.0"], 0.05),
+    "xrce_2011_small": (["model.components=8", "model.colour=false", "c=1.0"], 0.05),
+    "kmeans_2011": (["model.words=200", "c=0.01"], 0.06),
+}
 
 
 @pytest.mark.parametrize("name", DIGITS)
 def test_they_read_digits(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    run = train(name, open_data("digits"), tmp_path / "run")
-    assert evaluate(run.model, open_data("digits")).top1_error <= DIGITS[name]
+    data, (settings, most) = open_data("digits"), DIGITS[name]
+    pairs = dict(text.split("=") for text in [*settings, "stage.0.descriptors=20000", "iterations=30"])
+    recipe, _ = fit_recipe(name, data, settings=pairs)
+    run = train(name, data, tmp_path / "run", recipe=recipe)
+    assert evaluate(run.model, data).top1_error <= most
 
 
 def test_a_stage_that_was_finished_is_not_done_again(

@@ -236,13 +236,11 @@ def _kept_as_failure(slot: Slot) -> Iterator[None]:
 def lineage(data: ImageSet) -> list[str]:
     """The entries of a contest that names none: those that suit the images and have a recipe of their own."""
     side = photo_side(data)
-    names = [
+    return [
         name for name, card in ZOO.items()
         if side >= card.smallest_photo and not card.trained_as and default_recipe(name) is not None
+        and card.family != "hand_made"  # whose time is still to be brought down
     ]  # fmt: skip
-    # A hand-made system is cheap on photos, too; its small form is for images that it does not take.
-    replaced = {ZOO[name].small for name in names if ZOO[name].fitted_by == "svm"}
-    return [name for name in names if name not in replaced]
 
 
 def share_out(slots: list[Slot], seconds: float) -> None:

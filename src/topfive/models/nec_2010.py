@@ -105,6 +105,13 @@ def nec(
     return coded(name, classes, image, channels)
 
 
+def small(
+    name: str, classes: int, image: int, *, words: int = 512, vector_words: int = 32, sets: Sets = "all"
+) -> CodedSvm:  # fmt: skip
+    """For images of 32 to 96 px: smaller patches and fewer words."""
+    return nec(name, classes, image, sizes=(8, 12), step=2, words=words, vector_words=vector_words, sets=sets)
+
+
 def codes(width: int, words: int, vector_words: int) -> list[tuple[str, Code, tuple[tuple[int, int], ...]]]:
     """The two codes of a descriptor of that width, and their pyramids."""
     return [("llc", Llc(words, width), LLC_GRIDS), ("super_vector", SuperVector(vector_words, width), VECTOR_GRIDS)]
@@ -121,7 +128,7 @@ CARDS: dict[str, Card] = {
         note="dense HOG and LBP, LLC and super-vectors, a linear SVM for each set and their mean",
     ),
     "nec_2010_small": small_card(
-        partial(nec, sizes=(8, 12), step=2, words=512, vector_words=32), family="hand_made", year=2010, source=SOURCE,
+        small, family="hand_made", year=2010, source=SOURCE,
         scores="margins", fitted_by="svm", depth=1, params=477_450, macs=477_440,
         note="nec_2010 for images of 32 to 96 px: patches of 8 and 12 px by 2 px, half the words",
     ),

@@ -53,6 +53,11 @@ def xrce(
     return coded(name, classes, image, channels)
 
 
+def small(name: str, classes: int, image: int, *, components: int = 32, colour: bool = True) -> CodedSvm:
+    """For images of 32 to 96 px: smaller patches and fewer Gaussians."""
+    return xrce(name, classes, image, components=components, sizes=(8, 12), step=2, colour=colour)
+
+
 SOURCE = "Sánchez, Perronnin 2011, CVPR 2011; Sánchez et al. 2013, IJCV 105(3)"
 
 CARDS: dict[str, Card] = {
@@ -64,7 +69,7 @@ CARDS: dict[str, Card] = {
         note="SIFT and colour statistics, Fisher vectors of 256 Gaussians, 8 regions, a linear SVM for each",
     ),
     "xrce_2011_small": small_card(
-        partial(xrce, sizes=(8, 12), step=2, components=32), family="hand_made", year=2011, source=SOURCE, depth=1,
+        small, family="hand_made", year=2011, source=SOURCE, depth=1,
         scores="margins", fitted_by="svm", params=655_370, macs=655_360,
         note="xrce_2011 for images of 32 to 96 px: patches of 8 and 12 px by 2 px, 32 Gaussians",
     ),

@@ -104,16 +104,16 @@ def fit_svm(
     if stage.late_fusion and len(machine.channels) > 1:
         parts = [Part(channel, channel.length) for channel in fitted_channels(machine, None).values()]
     fits = [fit_part(part, machine, stage, split, geometry, withheld, workers) for part in parts]
-    scales = torch.tensor([fit.sharpness / len(fits) for fit in fits])
-    margins = sum(scale * fit.margins for scale, fit in zip(scales, fits, strict=True))
-    held = fits[0].held_out_labels
-    overall = fit_sharpness(margins, held) if len(fits) > 1 and len(held) else 1.0
+    scales, sharpness = [1.0], fits[0].sharpness
+    if len(fits) > 1:
+        scales = [fit.sharpness / len(fits) for fit in fits]
+        margins = torch.stack([scale * fit.margins for scale, fit in zip(scales, fits, strict=True)]).sum(0)
+        sharpness = fit_sharpness(margins, fits[0].held_out_labels) if len(margins) else 1.0
     with torch.no_grad():
-        machine.svm.weight.copy_(
-            torch.cat([scale * fit.weights[:-1] for scale, fit in zip(scales, fits, strict=True)]).T
-        )
-        machine.svm.bias.copy_(sum(scale * fit.weights[-1] for scale, fit in zip(scales, fits, strict=True)))
-        machine.sharpness.fill_(overall)
+        scaled = [scale * fit.weights for scale, fit in zip(scales, fits, strict=True)]
+        machine.svm.weight.copy_(torch.cat([weights[:-1] for weights in scaled]).T)
+        machine.svm.bias.copy_(torch.stack([weights[-1] for weights in scaled]).sum(0))
+        machine.sharpness.fill_(sharpness)
     return fits[0].broken
 
 
