@@ -29,6 +29,8 @@ from topfive.leaderboard.board import (
 from topfive.models import build
 from topfive.models.modelfile import Geometry, Model, load, save
 
+BEGAN = "2026-11-21T10:00:00Z"
+
 CLASSES = tuple(ClassLabel(key, key.upper()) for key in "abcdef")
 TRUTH = [0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5]
 
@@ -149,7 +151,7 @@ def results(tmp_path: Path) -> list[Result]:
 
 @pytest.fixture
 def board(data: ImageSet, results: list[Result], tmp_path: Path) -> dict[str, Any]:
-    return build_board(data, results, [], 2.0, 90.0, tmp_path / "out", None, None)
+    return build_board(data, results, [], 2.0, 90.0, BEGAN, tmp_path / "out", None, None)
 
 
 def test_entries_are_ordered_and_ranked_by_what_is_significant(board: dict[str, Any]) -> None:
@@ -213,8 +215,9 @@ def test_figures_by_class_are_in_the_order_of_the_images_classes(
 ) -> None:
     """A model file may hold the same classes in another order than the folders have them."""
     turned = build_board(
-        dataclasses.replace(data, classes=data.classes[::-1]), results, [], 2.0, 90.0, tmp_path / "out", None, None
-    )
+        dataclasses.replace(data, classes=data.classes[::-1]), results, [], 2.0, 90.0, BEGAN, tmp_path / "out",
+        None, None,
+    )  # fmt: skip
     for ours, theirs in zip(turned["entries"][:3], board["entries"][:3], strict=True):
         assert ours["per_class_error"] == theirs["per_class_error"][::-1]
         assert ours["confusion"] == [row[::-1] for row in theirs["confusion"][::-1]]
