@@ -38,6 +38,6 @@ $(VENV)/.user: $(VENV)/.python pyproject.toml
 
 $(VENV)/.developer: $(VENV)/.python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	# Networks are compared with these two's; alone, since their own wish for a torch would bring gigabytes of CUDA.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt torchvision timm
+	# The peers; alone, since their own wish for a torch would bring gigabytes of CUDA.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt torchvision timm opencv-python-headless
 	touch $@ $(VENV)/.user

@@ -227,7 +227,8 @@ def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
         return
     slot.keep_run([(start, end) for start, end in run["legs"]], run["choice"])
     result.choice, result.epochs = str(Choice(**run["choice"])), run["epochs"]
-    result.recipe_epochs = run["epochs"] * run["full_steps"] / run["legs"][-1][1]  # which a limit of steps may cut
+    whole = run["full_steps"] / run["legs"][-1][1]
+    result.recipe_epochs = run["epochs"] * whole  # which a limit of steps may have cut
     if run["legs"][-1][1] < run["full_steps"]:
         result.changes.append(f"epochs {result.recipe_epochs:.3g} -> {run['epochs']:.1f}, to keep to the minutes")
 
