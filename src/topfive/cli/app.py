@@ -259,16 +259,10 @@ def list_(as_json: Json = False) -> None:
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
-    for column, side in (
-        ("name", "left"),
-        ("family", "left"),
-        ("year", "right"),
-        ("input", "right"),
-        ("params", "right"),
-        ("MACs", "right"),
-    ):
-        # a str where rich names a Literal of the same words
-        shown.add_column(column, justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for column in ("name", "family"):
+        shown.add_column(column, no_wrap=True)
+    for column in ("year", "input", "params", "MACs"):
+        shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("published")
     for row in rows:
         counts = _grouped(row["params"]), _grouped(row["macs"])

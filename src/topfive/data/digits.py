@@ -16,8 +16,7 @@ INK = 16  # the blackest level: of 4 x 4 pixels of the original bitmap all are s
 
 def read_digits() -> ImageSet:
     """The digits as grey uint8 (N, 1, 8, 8), levels 0..16 spread over 0..255; 1,000 to train and 797 to test on."""
-    # scikit-learn ships no types
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped, unused-ignore]
+    from sklearn.datasets import load_digits
 
     scans = load_digits()
     pixels = torch.from_numpy(np.rint(scans.images * 255 / INK).astype(np.uint8))[:, None]

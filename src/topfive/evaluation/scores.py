@@ -102,8 +102,7 @@ def score(model: Model, data: ImageSet, split: str | None = None, batch_size: in
     answers = torch.full((len(images), 1, len(model.classes)), torch.nan)
     broken: list[Broken] = []
     device = best_device()
-    # torch's types know no memory_format alone
-    model.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # no types for it alone
     answered = 0
     started = said_at = time.perf_counter()
     for batch, bad in central_crops(images, model.geometry, batch_size, device=device):

@@ -4,6 +4,7 @@ Regions of several grids overlap. Descriptors are pooled once, in the cells that
 a region's pool is made of those of its cells, so that a pyramid costs little more than the whole image alone.
 """
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -56,7 +57,7 @@ def regions_of(places: Tensor, grids: tuple[Grid, ...]) -> Regions:
     return Regions(cell.argsort(stable=True), sizes.tolist(), inside)
 
 
-class Code(nn.Module):
+class Code(nn.Module, ABC):
     """What makes one vector of a set of descriptors: statistics, pooled over the set, and finished.
 
     A code's file writes `statistics` and `finish` and says in `pooling` how the statistics of two sets become those of
@@ -66,13 +67,13 @@ class Code(nn.Module):
     pooling: Pooling = "sum"
     length: int
 
+    @abstractmethod
     def statistics(self, descriptors: Tensor) -> Tensor:
         """Of sets of M descriptors, M at least 1: (N, M, D) -> (N, S)."""
-        raise NotImplementedError  # what a code's file writes; there is no code of no kind
 
+    @abstractmethod
     def finish(self, statistics: Tensor, counts: Tensor) -> Tensor:
         """The codes of regions: (N, R, S), and (R,) descriptors in them, -> (N, R, length)."""
-        raise NotImplementedError  # as above
 
     def forward(self, descriptors: Tensor, regions: Regions) -> Tensor:
         """descriptors: (N, M, D) at the places of `regions`. Returns (N, R * length), zeros where there are none."""

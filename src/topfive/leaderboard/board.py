@@ -61,8 +61,7 @@ class Result:
 
 def milliseconds_an_image(model: Model) -> float:
     """Median time of one image alone through the classifier, float32, on this machine's CPU, in ms."""
-    # torch's types know no memory_format alone
-    model.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # no types for it alone
     image = torch.rand(1, 3, model.geometry.crop, model.geometry.crop)
     times: list[float] = []
     until = time.perf_counter() + 0.5

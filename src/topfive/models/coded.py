@@ -5,7 +5,7 @@ channel or several; its last layer sees all codes in a row. What a channel has l
 in buffers, which the stages of a recipe fit one by one, and then the `svm` stage fits the last layer.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,13 @@ class Projection(nn.Module):
         return projected
 
 
+@runtime_checkable
 class Describes(Protocol):
     """Images (N, C, H, W) -> descriptors (N, M, D) of patches at `places`."""
 
     def places(self, height: int, width: int) -> Tensor:
         """The middles of the patches as shares of the image's sides: (M, 2), down and right."""
+        ...
 
 
 class Channel(nn.Module):
@@ -89,8 +91,8 @@ class Channel(nn.Module):
 
 def places_of(describe: nn.Module, side: int) -> Tensor:
     """Where a descriptor's patches lie in images of that side."""
-    places: Tensor = describe.places(side, side)  # type: ignore[operator]  # a module's attributes have no types
-    return places
+    assert isinstance(describe, Describes)
+    return describe.places(side, side)
 
 
 class CodedSvm(Classifier):

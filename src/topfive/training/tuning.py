@@ -44,8 +44,7 @@ class Choice:
 
     def place(self, classifier: nn.Module) -> nn.Module:
         """The classifier with its weights in this layout, in place."""
-        # torch's types know no memory_format alone
-        classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # no types for it alone
         return classifier
 
     @property
