@@ -1,11 +1,11 @@
-"""Every exception of topfive, and the one way to look a name up in a table.
+"""Every exception of topfive, the words that their sentences share, and the one way to look a name up in a table.
 
 A message is one sentence: where; what was expected; what was found; what to do. The command line prints it as it
 stands and exits with the class's `exit_code` (1 failed, 2 misused).
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -59,6 +59,15 @@ class Interrupted(TopfiveError):
 
 class MissingExtra(TopfiveError):
     """An optional library is needed and not installed."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as English lists them.
+
+    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
+    ('a', 'a and b', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all (law 9), and reading the JSON that we wrote.
+"""Writing files whole or not at all (law 9), and reading the JSON and the tensors that we wrote.
 
 A file is written beside its place, flushed to the disk and renamed: a kill, a power cut or a full disk leaves the last
 good file as it was.
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -68,6 +68,24 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], document: Any) -> Path
             raise OSError(str(error)) from error
 
     return write_whole(path, write)
+
+
+def read_tensors(path: Path, kind: str, todo: str) -> tuple[dict[str, Tensor], Any]:
+    """The tensors and the document of a file that `write_tensors` wrote; BadFile when it is cut short or another's.
+
+    kind, todo: what the file should be and what to do when it is not, for the error.
+    """
+    try:
+        with safe_open(path, framework="pt") as archive:
+            header = (archive.metadata() or {}).get(HEADER)
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+        if header is None:
+            raise ValueError("it has no header of topfive's")
+        return tensors, json.loads(header)
+    except json.JSONDecodeError as error:
+        raise BadFile(f"{path}: is not a whole {kind} of topfive (broken header: {error}); {todo}") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadFile(f"{path}: is not a whole {kind} of topfive ({error}); {todo}") from error
 
 
 def write_json(path: Path, document: Any) -> Path:

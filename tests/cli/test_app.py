@@ -18,14 +18,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import topfive
-from topfive.cli import main
+from topfive.cli.app import app, main
 from topfive.data import open_data
 from topfive.evaluation import evaluate
 from topfive.models import load
-from topfive.models.zoo import ZOO
+from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import open_recipe, published
 
 FIXED = ["--set", "precision.layout=contiguous", "--set", "precision.autocast=float32", "--set", "precision.compile=no"]
@@ -555,6 +556,19 @@ def test_a_full_disk_is_said_and_the_last_good_files_stay(run: Path, photos: Pat
     assert after["model.safetensors"] == before["model.safetensors"]
     assert after["checkpoint/state.safetensors"] == before["checkpoint/state.safetensors"]
     assert not [*tmp_path.rglob("*.part")]
+
+
+def test_the_examples_of_help_run_as_they_stand(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = build("resnet18_b", 1000).state_dict()
+    torch.save({name: value for name, value in weights.items() if not name.startswith("normalize")}, "r.pth")
+    Image.fromarray(open_data("digits").split("test").pixels[0, 0].numpy()).save("scan.png")
+    shorter = {"contest": ["--entries", "pixels_linear"], "train": [*FIXED, "--set", "epochs=2"]}
+    verbs = [verb.callback.__doc__ or "" for verb in app.registered_commands if verb.callback]
+    for _, words in [text.split("Example: topfive ") for text in verbs]:
+        verb, *rest = words.split()
+        ended = call(verb, *rest, *shorter.get(verb, []))
+        assert (ended.code, ended.out != "") == (0, True), (words, ended.err)
 
 
 def test_two_forms_of_answer_are_refused(call: Call, photos: Path, run: Path) -> None:

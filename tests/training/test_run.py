@@ -250,7 +250,7 @@ def test_a_broken_checkpoint_says_what_to_do(
     state.parent.mkdir(parents=True)
     state.write_bytes((finished / checkpoint.FILE_NAME).read_bytes()[:-10])
     with pytest.raises(
-        BadFile, match=r"state.safetensors: is not a checkpoint of this topfive .*delete the run folder"
+        BadFile, match=r"state.safetensors: is not a whole checkpoint of topfive .*delete the run folder"
     ):
         train("pixels_linear", few_digits, tmp_path / "run", recipe=quick("pixels_linear", epochs=1), resume=True)
 

@@ -301,7 +301,7 @@ def import_(
     out: Annotated[Path | None, typer.Option(help="The model file.", show_default="NAME.safetensors")] = None,
     as_json: Json = False,
 ) -> None:
-    """A model file from another library's weights. Example: topfive import r.pth --as vgg16 --source torchvision"""
+    """A model file from other weights. Example: topfive import r.pth --as resnet18_b --source torchvision"""
     from topfive.cli.weights import take_in
 
     taken = take_in(weights, name, source, mean, std, classes, out or Path(f"{name}.safetensors"))

@@ -16,7 +16,7 @@ import torch
 from topfive.data.decode import has_image_ending
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.data.splits import TEST_SHARE, split_by_content
-from topfive.errors import BadData
+from topfive.errors import BadData, listed
 
 SKIPPED = frozenset({"__MACOSX", "__pycache__", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 """Folders that archivers, file servers and file systems leave behind; hidden ones, `.` first, are skipped as well."""
@@ -131,7 +131,7 @@ def read_split_folders(root: Path, folders: Mapping[str, Path]) -> ImageSet:
     counts = " + ".join(f"{len(split):,}" for split in splits.values())
     return ImageSet(
         name=root.name,
-        layout=f"class folders with {_listed([f'{folder.name}/' for folder in folders.values()])}: "
+        layout=f"class folders with {listed([f'{folder.name}/' for folder in folders.values()])}: "
         f"{len(classes):,} classes, {counts} images",
         classes=classes,
         splits=splits,
@@ -212,7 +212,7 @@ def _notes(root: Path, read: list[Path], passed_over: int) -> tuple[str, ...]:
         if images:
             notes.append(f"passed over {images:,} image(s) that lie beside {read[0].name}/ and have no class")
         if others := [f"{folder.name}/" for folder in folders if folder not in read]:
-            notes.append(f"passed over {_listed(others)}, which hold no split")
+            notes.append(f"passed over {listed(others)}, which hold no split")
     if passed_over:
         notes.append(f"passed over {passed_over:,} file(s) that are not images by their ending")
     return tuple(notes)
@@ -220,10 +220,6 @@ def _notes(root: Path, read: list[Path], passed_over: int) -> tuple[str, ...]:
 
 def _composed(path: Path) -> str:
     return unicodedata.normalize("NFC", path.as_posix())
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _named(keys: list[str]) -> str:

@@ -72,7 +72,12 @@ def short_side(crop: int) -> int:
     >>> short_side(32), short_side(224)
     (32, 256)
     """
-    return crop if crop <= 96 else round(crop * 256 / 224)
+    return crop if crop <= 96 else short_side_to_crop(crop)
+
+
+def short_side_to_crop(crop: int) -> int:
+    """The shorter side that leaves room to move a crop in: the Challenge's 256 px for crops of 224."""
+    return round(crop * 256 / 224)
 
 
 def center(image: Pixels, side: int) -> Pixels:

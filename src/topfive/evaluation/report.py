@@ -15,7 +15,7 @@ from topfive.models.modelfile import Model, load
 
 @dataclass(frozen=True)
 class Report:
-    """`document` is the truth (the content of report.json); text is a view of it."""
+    """`document` is the truth, what `topfive evaluate --json` prints; text is a view of it."""
 
     document: dict[str, Any]
 

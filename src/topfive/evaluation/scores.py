@@ -1,20 +1,17 @@
 """Scores files: what a model answered on every image of a split; every figure is computed from them in seconds."""
 
-import json
 import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from topfive.data.imageset import Broken, ClassLabel, ImageSet
 from topfive.data.loader import central_crops
 from topfive.errors import BadFile, Misused
-from topfive.files import HEADER, write_tensors
+from topfive.files import read_tensors, write_tensors
 from topfive.models.modelfile import Model, best_device
 
 log = logging.getLogger("topfive")
@@ -66,10 +63,9 @@ def check_scores(path: Path) -> None:
 
 def load_scores(path: Path) -> Scores:
     """The scores in a scores file; BadFile when it is missing, cut short or of another kind."""
+    tensors, document = read_tensors(path, "scores file", "evaluate the model again")
     try:
-        with safe_open(path, framework="pt") as archive:
-            document: dict[str, Any] = json.loads(archive.metadata()[HEADER])
-            scores, labels = archive.get_tensor("scores"), archive.get_tensor("labels")
+        scores, labels = tensors["scores"], tensors["labels"]
         if document["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, got {document['format']}")
         shape = (len(document["ids"]), document["crops"], len(document["classes"]))
@@ -87,7 +83,7 @@ def load_scores(path: Path) -> Scores:
             model=document["model"],
             data=document["data"],
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
 
 

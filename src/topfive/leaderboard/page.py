@@ -24,6 +24,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from topfive.errors import listed
 from topfive.leaderboard import plots, terminal
 from topfive.leaderboard.plots import Mark
 from topfive.leaderboard.terminal import Board, Entry, percent
@@ -40,7 +41,7 @@ def render(board: Board) -> str:
     )  # fmt: skip
     environment.filters |= {
         "percent": percent, "interval": terminal.interval, "magnitude": terminal.magnitude,
-        "figure": terminal.figure, "chance": terminal.chance, "listed": terminal.listed, "breakable": breakable,
+        "figure": terminal.figure, "chance": terminal.chance, "listed": listed, "breakable": breakable,
     }  # fmt: skip
     entries = terminal.ranked(board)
     best = terminal.leader(board)

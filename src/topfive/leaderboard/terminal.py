@@ -9,6 +9,8 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
+from topfive.errors import listed
+
 Board = dict[str, Any]  # the content of leaderboard.json
 Entry = dict[str, Any]  # one of board["entries"]
 Verdict = Literal["better", "worse", "not told apart", "not compared"]
@@ -73,15 +75,6 @@ def chance(p: float) -> str:
     ('0.30', '0.012', '< 0.001')
     """
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.0995 else f"{p:.2f}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names as English lists them.
-
-    >>> listed(["a"]), listed(["a", "b"]), listed(["a", "b", "c"])
-    ('a', 'a and b', 'a, b and c')
-    """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def ranked(board: Board) -> list[Entry]:

@@ -5,7 +5,6 @@ order, the geometry, the recipe, the data it was fitted on, its figures and the 
 """
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
 from topfive.errors import BadData, BadFile, Misused, TopfiveError, UnknownName
-from topfive.files import HEADER, write_tensors
+from topfive.files import read_tensors, write_tensors
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO, build
 
@@ -164,16 +162,8 @@ def load(path: str | Path) -> Model:
     its entry.
     """
     file = find(path)
+    tensors, document = read_tensors(file, "model file", "copy or train it again")
     try:
-        with safe_open(file, framework="pt") as archive:
-            header = (archive.metadata() or {}).get(HEADER)
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as error:
-        raise BadFile(f"{file}: is not a whole model file ({error}); copy or train it again") from error
-    if header is None:
-        raise BadFile(f"{file}: is a safetensors file without topfive's header; expected one written by topfive train")
-    try:
-        document = json.loads(header)
         if document["format"] != FORMAT:
             raise BadFile(f"{file}: expected format {FORMAT}, got {document['format']}; use the topfive that wrote it")
         classes = tuple(ClassLabel(label["key"], label["name"]) for label in document["classes"])

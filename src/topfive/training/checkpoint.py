@@ -4,16 +4,13 @@ The file is replaced whole, so a kill at any moment leaves the last good one (la
 images, in which order, cropped how, follows from the step (law 4).
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from topfive.errors import BadFile
-from topfive.files import HEADER, write_tensors
+from topfive.files import read_tensors, write_tensors
 
 FILE_NAME = "checkpoint/state.safetensors"
 
@@ -54,15 +51,12 @@ def load(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
     path = folder / FILE_NAME
     if not path.exists():
         return None
+    todo = "delete the run folder to start again"
+    tensors, document = read_tensors(path, "checkpoint", todo)
     try:
-        with safe_open(path, framework="pt") as archive:
-            document: dict[str, Any] = json.loads(archive.metadata()[HEADER])
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
         progress = Progress(**document)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise BadFile(
-            f"{path}: is not a checkpoint of this topfive ({error}); delete the run folder to start again"
-        ) from error
+    except TypeError as error:
+        raise BadFile(f"{path}: is not a checkpoint of this topfive ({error}); {todo}") from error
     progress.legs = [(start, end) for start, end in progress.legs]
     return progress, tensors
 

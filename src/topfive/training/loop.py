@@ -27,7 +27,7 @@ from topfive.training.loss import Output, loss_of
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 from topfive.training.pace import Cold, Course, Pace
 from topfive.training.schedule import rate
-from topfive.training.tuning import Choice, choose
+from topfive.training.tuning import Choice, Trial, choose
 
 log = logging.getLogger("topfive")
 
@@ -94,19 +94,12 @@ class SgdLoop:
             return Choice(**self.progress.choice)
         started = time.perf_counter()
         log.info("measuring how to compute %s on this machine", type(self.classifier).__name__)
-        supply, batch = measure_supply(self.loader), next(self.loader.epoch(0))
-        size = self.stage.micro_batch or len(batch.images)
-        micro_batches = math.ceil(len(batch.images) / size)
-        choice, seconds, _ = choose(
-            self.classifier, batch.images[:size], batch.labels[:size], self.stage.precision,
-            lambda seconds: self.pace.first(seconds * micro_batches + supply.a_step) * micro_batches,
-        )  # fmt: skip
-        self.progress.choice = choice.to_json()
-        self.recent = seconds * micro_batches + supply.a_step
-        self.progress.decoding = supply.decoding
+        found = measure(self.classifier, self.loader, self.stage, self.pace.first)
+        self.progress.choice = found.choice.to_json()
+        self.recent, self.progress.decoding = found.a_step, found.decoding
         spent = self.progress.seconds + time.perf_counter() - started
-        self.progress.legs = [(0, self.pace.first(self.recent, spent, Cold(len(self.loader), supply.decoding)))]
-        return choice
+        self.progress.legs = [(0, self.pace.first(self.recent, spent, Cold(len(self.loader), found.decoding)))]
+        return found.choice
 
     def _restore(self) -> None:
         if self.stage.ema_decay is not None:
@@ -261,6 +254,30 @@ class Supply:
 
     a_step: float
     decoding: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """a_step: seconds of a step, its batch included. decoding: what a batch takes besides when its images are new."""
+
+    choice: Choice
+    a_step: float
+    decoding: float
+    trials: list[Trial]
+
+
+def measure(
+    classifier: nn.Module, loader: TrainingLoader, stage: Sgd, steps: Callable[[float], int]
+) -> Measured:  # fmt: skip
+    """Time the stage's steps on this machine. steps: from the seconds of one, how many are to come."""
+    supply, batch = measure_supply(loader), next(loader.epoch(0))
+    size = stage.micro_batch or len(batch.images)
+    passes = math.ceil(len(batch.images) / size)  # forward and backward, a step
+    choice, a_pass, trials = choose(
+        classifier, batch.images[:size], batch.labels[:size], stage.precision,
+        lambda seconds: steps(seconds * passes + supply.a_step) * passes,
+    )  # fmt: skip
+    return Measured(choice, a_pass * passes + supply.a_step, supply.decoding, trials)
 
 
 def measure_supply(loader: TrainingLoader) -> Supply:

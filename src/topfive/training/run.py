@@ -1,7 +1,6 @@
 """A run: one entry trained on one image set by one recipe, in one folder that can be resumed at any moment."""
 
 import logging
-import math
 import platform
 import time
 import tomllib
@@ -27,12 +26,12 @@ from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import fit_centres
-from topfive.training.loop import SgdLoop, measure_supply
+from topfive.training.loop import SgdLoop, measure
 from topfive.training.pace import Pace
 from topfive.training.statistics import colour_basis, set_values
 from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
-from topfive.training.tuning import Choice, Trial, choose
+from topfive.training.tuning import Choice, Trial
 
 log = logging.getLogger("topfive")
 
@@ -227,15 +226,10 @@ def try_out(name: str, data: ImageSet, recipe: Recipe) -> Tryout:
     started = time.perf_counter()
     loader = training_loader(data.split("train"), geometry, stage, recipe.seed, None, device)
     opening = time.perf_counter() - started
-    supply, batch = measure_supply(loader), next(loader.epoch(0))
-    size = stage.micro_batch or len(batch.images)
     steps = stage.steps(len(loader))
-    choice, compute, trials = choose(
-        classifier, batch.images[:size], batch.labels[:size], stage.precision, lambda _: steps
-    )
-    a_step = compute * math.ceil(len(batch.images) / size) + supply.a_step
-    seconds = opening + a_step * steps + supply.decoding * min(steps, len(loader))
-    return Tryout(choice, seconds, steps, trials)
+    found = measure(classifier, loader, stage, lambda _: steps)
+    seconds = opening + found.a_step * steps + found.decoding * min(steps, len(loader))
+    return Tryout(found.choice, seconds, steps, found.trials)
 
 
 def _with_most(pace: Pace | None, steps: int) -> Pace:

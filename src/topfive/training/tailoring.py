@@ -3,7 +3,7 @@
 import numpy as np
 
 from topfive.data.decode import shape
-from topfive.data.geometry import Geometry, short_side
+from topfive.data.geometry import Geometry, short_side, short_side_to_crop
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
@@ -86,7 +86,7 @@ def fit_recipe(
     crop = loaded.geometry.crop or crop_side(card, side)
     default_short = short_side(crop)
     if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
-        default_short = round(crop * 256 / 224)
+        default_short = short_side_to_crop(crop)
     short = loaded.geometry.resize_short or default_short
     geometry = loaded.geometry.model_copy(update={"crop": crop, "resize_short": short})
     arguments = dict(loaded.model)
