@@ -18,7 +18,8 @@ from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
 from topfive.training import train
 from topfive.training.codebook import fit_channels, fit_quantiser, kmeans, sample_descriptors
 from topfive.training.codes import KeptCodes
-from topfive.training.svm import fit_svm, scale_of
+from topfive.training.linear_svm import Scale
+from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 SIDE = Geometry(32, 32)
@@ -226,5 +227,5 @@ def small_recipe(data: ImageSet) -> Recipe:
 
 def test_weights_of_scaled_codes_are_undone() -> None:
     codes, weights = torch.rand(9, 5) * 3 + 2, torch.randn(6, 4)
-    scale, plain = scale_of(codes), scale_of(codes).undone(weights)
+    scale, plain = Scale.of(codes), Scale.of(codes).undone(weights)
     assert torch.allclose(scale(codes) @ weights[:-1] + weights[-1], codes @ plain[:-1] + plain[-1], atol=1e-4)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 CLIP = 0.2  # L2-Hys: no entry of a block above this before the second normalization (sec. 6.4)
 EPSILON = 1e-5  # of a block's norm; without it a flat block would be 0 / 0
+MICRO = 400_000  # numbers of images that are described at a time: what is computed of them stays in the cache
 
 
 class Hog(nn.Module):
@@ -50,6 +51,13 @@ class Hog(nn.Module):
         D runs over block row, block column, cell row, cell column, orientation. A flat image gives zeros. Gradients
         with respect to the images are finite everywhere.
         """
+        if torch.compiler.is_compiling():  # a graph is of one batch of any size
+            return self.described(images)
+        few = max(1, MICRO // max(1, images.shape[1:].numel()))
+        return torch.cat([self.described(part) for part in torch.split(images, few)])
+
+    def described(self, images: Tensor) -> Tensor:
+        """As `forward`, all images at once."""
         pixels = images
         if self.square_root:
             exact = images if images.device.type == "mps" else images.double()  # Apple's device has no float64

@@ -4,6 +4,8 @@ A code is cut into pieces of eight numbers, and of each piece only the nearest o
 one bit a number. The words of each piece are fitted on codes of training images.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +23,13 @@ class ProductQuantiser(nn.Module):
         if length % PIECE:
             raise ValueError(f"length: expected a multiple of {PIECE}, got {length}")
         self.register_buffer("words", torch.zeros(length // PIECE, WORDS, PIECE))
+
+    @classmethod
+    def of(cls, words: Tensor) -> Self:
+        """With words (L / 8, 256, 8) that were fitted before."""
+        quantiser = cls(len(words) * PIECE)
+        quantiser.words.copy_(words)
+        return quantiser
 
     def encode(self, codes: Tensor) -> Tensor:
         """The nearest word of each piece: (N, L) -> (N, L / 8), uint8."""

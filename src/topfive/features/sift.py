@@ -59,11 +59,12 @@ class DenseSift(nn.Module):
         maps = orientation_maps(images)  # (N, 8, H, W)
         down, across = self.pooling(images.shape[2]), self.pooling(images.shape[3])
         cells = (down.to(images) @ maps) @ across.to(images).T  # -> (N, 8, cell rows, cell columns)
+        cells = cells.permute(0, 2, 3, 1).contiguous()  # the numbers of a cell side by side, as patches want them
         stride = self.patch // CELLS // math.gcd(self.patch // CELLS, self.step)
         hop = self.step // math.gcd(self.patch // CELLS, self.step)
         reach = (CELLS - 1) * stride + 1
-        patches = cells.unfold(2, reach, hop).unfold(3, reach, hop)[..., ::stride, ::stride]  # (N, 8, R, S, 4, 4)
-        descriptors = patches.permute(0, 2, 3, 4, 5, 1) * self.window  # -> (N, R, S, 4, 4, 8)
+        patches = cells.unfold(1, reach, hop).unfold(2, reach, hop)[..., ::stride, ::stride]  # (N, R, S, 8, 4, 4)
+        descriptors = patches.permute(0, 1, 2, 4, 5, 3).contiguous().mul_(self.window)  # -> (N, R, S, 4, 4, 8)
         return self.normalized(descriptors.flatten(1, 2).flatten(2))
 
     def pooling(self, side: int) -> Tensor:
@@ -80,10 +81,12 @@ class DenseSift(nn.Module):
     def normalized(self, descriptors: Tensor) -> Tensor:
         """Scaled to length 1, clipped, scaled again; with `root` to sum 1, and the root."""
         length = descriptors.norm(dim=-1, keepdim=True)
-        descriptors = (descriptors / length.clamp_min(FLAT)).clamp_max(CLIP) * (length > FLAT)
+        descriptors = (descriptors * ((length > FLAT) / length.clamp_min(FLAT))).clamp_max_(CLIP)
         if self.root:
             return F.normalize(descriptors, p=1, dim=-1).sqrt()
-        return F.normalize(descriptors, dim=-1)
+        length = descriptors.norm(dim=-1, keepdim=True)
+        clipped: Tensor = descriptors / length.clamp_min(FLAT)
+        return clipped
 
     def extra_repr(self) -> str:
         """The constants, for print(network)."""

@@ -18,9 +18,10 @@ from topfive.models.zoo import build
 from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm
 from topfive.training.codebook import PER_IMAGE, fitted_channels
 from topfive.training.codes import centres_of, extract_codes
+from topfive.training.linear_svm import objective
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
-from topfive.training.svm import objective
+from topfive.training.svm import is_packed, is_spanned
 from topfive.training.tailoring import geometry_of
 from topfive.training.tuning import PROBE, Choice, time_steps
 
@@ -124,11 +125,7 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
             found = channel.projected(channel.descriptors(batch.images))
             sizes[name] = found.shape[2] * max(len(part) for part in channel.code.buffers())
     describing = (time.perf_counter() - started) / len(few) / len(sizes)
-    left = torch.rand(2048, 512)
-    started = time.perf_counter()
-    left @ left.T
-    rate = 2048 * 512 * 2048 / (time.perf_counter() - started)
-    seconds = 0.0
+    rate, seconds = multiplications_a_second(), 0.0
     for stage in stages:
         for name in fitted_channels(classifier, stage.channel):
             images = min(len(data.split("train")), -(-stage.descriptors // PER_IMAGE))
@@ -138,18 +135,32 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
     return seconds
 
 
+def multiplications_a_second() -> float:
+    """Of a matrix product."""
+    left = torch.rand(2048, 512)
+    started = time.perf_counter()
+    left @ left.T
+    return 2048 * 512 * 2048 / (time.perf_counter() - started)
+
+
 def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
-    """Forecast of an `svm` stage: codes once (twice with mirror images), then two fits."""
+    """Forecast of an `svm` stage: codes once (twice with mirror images), then a fit for each c and one more."""
     split = data.split("train")
+    images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
     few = _few(split)
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)
-    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
+    length, fits = found.codes.shape[1], 1 + len(stage.costs)
+    if is_spanned(images, length):
+        span = images**2 * (length + 10 * images)
+        solving = 2 * fits * stage.iterations * images**2 * len(data.classes)
+        return images * coding + (span + solving) / multiplications_a_second()
+    weights = torch.zeros(length + 1, len(data.classes))
     times = max(1, min(8, TIMED // found.codes.numel()))
     codes, labels = found.codes.repeat(times, 1), found.labels.repeat(times)
     started = time.perf_counter()
     objective(weights, codes, labels, stage.costs[0])
-    fitting = (time.perf_counter() - started) / len(codes) * 1.25 * stage.iterations * (1 + len(stage.costs))
-    images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
+    looks = float(stage.passes) if is_packed(images, length, stage) else 1.25 * stage.iterations
+    fitting = (time.perf_counter() - started) / len(codes) * looks * fits
     return images * (coding + fitting)

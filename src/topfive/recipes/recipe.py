@@ -130,7 +130,9 @@ class Svm(Strict):
 
     kind: Literal["svm"] = "svm"
     c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best on `held_out`
+    solver: Literal["auto", "lbfgs", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else L-BFGS
     iterations: Count = 100  # of L-BFGS, at most
+    passes: Count = 10  # of averaged SGD over the codes
     held_out: Annotated[float, Field(gt=0, lt=1)] = (
         0.1  # share of the training images that chooses c and the softmax's sharpness
     )

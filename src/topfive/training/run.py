@@ -29,7 +29,7 @@ from topfive.training.codes import fit_centres
 from topfive.training.loop import SgdLoop, measure
 from topfive.training.pace import Pace
 from topfive.training.statistics import colour_basis, set_values
-from topfive.training.svm import fit_svm
+from topfive.training.svm import drop_codes, fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 from topfive.training.tuning import Choice, Trial
 
@@ -119,6 +119,7 @@ def train(
         "entry": name, "seconds": progress.seconds, **lengths, "legs": progress.legs, "choice": progress.choice,
         "broken": progress.broken,
     })  # fmt: skip
+    drop_codes(out)
     return _finished(out, recipe, changes, model)
 
 
@@ -149,7 +150,7 @@ def _stages(
             started = time.perf_counter()
             classifier = classifier.cpu()
             if isinstance(stage, Svm):
-                skipped = fit_svm(classifier, stage, split, geometry, recipe.seed, workers)
+                skipped = fit_svm(classifier, stage, split, geometry, recipe.seed, workers, out)
             else:
                 skipped = fit_channels(classifier, stage, split, geometry, recipe.seed, workers)
             progress.broken |= {image.id: image.reason for image in skipped}

@@ -1,0 +1,201 @@
+"""One-vs-rest linear SVMs with squared hinge loss, all classes in one matrix product.
+
+Minimised is the sum over classes of 1/2 |w|^2 + C sum_i max(0, 1 - y_i (w.x_i + b))^2, liblinear's L2-regularised
+squared hinge loss (Fan et al. 2008, JMLR 9, sec. 2); the bias is regularised with the weights, as there. By L-BFGS, or
+by averaged SGD (Xu 2011, arXiv:1107.2490) as the winners of 2010 and 2011 did, whose few looks at the codes pay where
+these are kept at one bit a number and must be unpacked for each.
+"""
+
+import logging
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from topfive.recipes.recipe import Svm
+from topfive.training.codes import KeptCodes
+
+log = logging.getLogger("topfive")
+
+BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
+NOTHING = 1e-7  # of the greatest eigenvalue: what rounding leaves in a direction that no code has
+BATCH = 128  # codes a step of averaged SGD
+RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for any codes
+TRIED = 4096  # codes that they are tried on
+
+
+def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
+    """The sum over classes of the squared-hinge objectives, and its gradient.
+
+    weights: (D + 1, classes), the last row the biases. codes: (N, D). labels: (N,). The codes are gone through in
+    blocks that stay in the processor's cache, so that each is read from memory (and unpacked) once for both results.
+    """
+    value, gradient = 0.5 * weights.square().sum(), weights.clone()
+    rows = max(1, BLOCK // codes.shape[1])
+    for start in range(0, len(codes), rows):
+        block, truth = codes[start : start + rows], labels[start : start + rows]
+        slack, pull = _hinge(weights, block, truth)
+        value = value + c * slack
+        gradient[:-1].addmm_(block.T, pull, alpha=-2 * c)
+        gradient[-1] -= 2 * c * pull.sum(0)
+    return value, gradient
+
+
+def _hinge(weights: Tensor, codes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of the squared hinges, and minus half its derivative by the margins (N, classes)."""
+    margins = torch.addmm(weights[-1], codes, weights[:-1])  # (N, D) -> (N, classes)
+    signs = torch.full_like(margins, -1.0).scatter_(1, labels[:, None], 1.0)
+    slack = (1 - signs * margins).clamp_min_(0)
+    value = slack.square().sum()
+    return value, slack.mul_(signs)
+
+
+def fit_weights(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, iterations: int) -> Tensor:
+    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin."""
+    weights = start.clone()
+    solver = torch.optim.LBFGS(
+        [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure() -> Tensor:
+        value, weights.grad = objective(weights, codes, labels, c)
+        return value
+
+    with torch.no_grad():
+        # torch has no types for this call
+        solver.step(closure)  # type: ignore[no-untyped-call]
+    return weights
+
+
+def fit_by_sgd(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, passes: int, seed: int) -> Tensor:
+    """As `fit_weights`, but only near the minimum: the mean of the weights after the first of a few passes.
+
+    The first step is the best of RATES after two passes over a few codes.
+    """
+    order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
+    few, truth = picked(codes, order[:TRIED]), labels[order[:TRIED]]
+    safe = 0.5 / (1 + float(few.square().sum(1).mean()))
+    decay = 1 / (c * len(codes))  # of the objective divided by C N, whose hinges are a mean over the codes
+    met = []
+    for rate in RATES:
+        found = _averaged(few, truth, start, decay, 2, rate * safe, seed)
+        value = float(objective(found, few, truth, 1 / (decay * len(few)))[0])
+        met.append((value if value == value else float("inf"), rate))
+    return _averaged(codes, labels, start, decay, passes, min(met)[1] * safe, seed)
+
+
+def _averaged(
+    codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, decay: float, passes: int, rate: float, seed: int
+) -> Tensor:  # fmt: skip
+    """Averaged SGD; its step falls as (1 + decay x rate x t)^-3/4. decay: of the weights."""
+    weights, mean, averaged = start.clone(), torch.zeros_like(start), 0
+    generator, step = torch.Generator().manual_seed(seed), 0
+    for turn in range(passes):
+        for rows in torch.split(torch.randperm(len(codes), generator=generator), BATCH):
+            size = rate * (1 + decay * rate * step) ** -0.75
+            batch = picked(codes, rows)
+            _, pull = _hinge(weights, batch, labels[rows])
+            weights.mul_(1 - size * decay)
+            weights[:-1].addmm_(batch.T, pull, alpha=2 * size / len(rows))
+            weights[-1] += 2 * size / len(rows) * pull.sum(0)
+            step += 1
+            if turn or passes == 1:
+                averaged += 1
+                mean += (weights - mean) / averaged
+    return mean
+
+
+def picked(codes: Tensor | KeptCodes, rows: Tensor) -> Tensor:
+    """Some of the codes, unpacked."""
+    chosen = codes[rows]
+    return chosen if isinstance(chosen, Tensor) else chosen[:]
+
+
+def margins_of(codes: Tensor | KeptCodes, weights: Tensor) -> Tensor:
+    """(N, D), (D + 1, classes) -> (N, classes)."""
+    rows = max(1, BLOCK // codes.shape[1])
+    blocks = [codes[start : start + rows] for start in range(0, len(codes), rows)]
+    return torch.cat([torch.addmm(weights[-1], block, weights[:-1]) for block in blocks])
+
+
+class Scale(NamedTuple):
+    """What brings each number of a code to mean 0 and deviation 1: two (D,)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    @classmethod
+    def of(cls, codes: Tensor) -> Self:
+        """That of these codes; a number that never changes keeps its own."""
+        deviation, mean = torch.std_mean(codes, 0)
+        return cls(mean, torch.where(deviation > 0, deviation, 1.0))
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """(N, D) -> (N, D)."""
+        return (codes - self.mean) / self.deviation
+
+    def undone(self, weights: Tensor) -> Tensor:
+        """Weights (D + 1, classes) of scaled codes, as weights of the codes as they are."""
+        plain = weights[:-1] / self.deviation[:, None]
+        return torch.cat([plain, (weights[-1] - self.mean @ plain)[None]])
+
+
+class Span(NamedTuple):
+    """The space that a few long codes lie in. coordinates: (N, R) of the codes. turn: (N, R), from these to weights.
+
+    An SVM's weights are a sum of codes. In the coordinates of their span it is the same machine, with the same margins
+    and the same |w|, and its arithmetic is that of N numbers a code in place of D.
+    """
+
+    codes: Tensor
+    coordinates: Tensor
+    turn: Tensor
+
+    @classmethod
+    def of(cls, codes: Tensor) -> Self:
+        """codes: (N, D), N of a few thousand at most. Their products are summed in float64."""
+        products = torch.zeros(len(codes), len(codes), dtype=torch.float64)
+        for block in torch.split(codes, max(1, BLOCK // len(codes)), 1):
+            products += block @ block.T
+        values, vectors = torch.linalg.eigh(products)
+        kept = values > NOTHING * values[-1].clamp_min(1e-30)
+        roots, vectors = values[kept].sqrt(), vectors[:, kept]
+        return cls(codes, (vectors * roots).float(), (vectors / roots).float())
+
+    def undone(self, weights: Tensor) -> Tensor:
+        """Weights (R + 1, classes) for coordinates, as weights (D + 1, classes) for the codes."""
+        return torch.cat([self.codes.T @ (self.turn @ weights[:-1]), weights[-1:]])
+
+
+def choose_c(
+    codes: Tensor | KeptCodes, labels: Tensor, held_out: Tensor, stage: Svm, classes: int, seed: int
+) -> tuple[float, Tensor, Tensor]:  # fmt: skip
+    """The c whose SVM is wrong about fewest held-out images, its weights, and its margins for these.
+
+    The smallest of the best, since a smaller c is the simpler machine. Without held-out images the smallest of all,
+    weights of 0 and no margins.
+    """
+    start = torch.zeros(codes.shape[1] + 1, classes)
+    if held_out.all() or not held_out.any():
+        return stage.costs[0], start, torch.zeros(0, classes)
+    rest, truth, seen, best = codes[~held_out], labels[~held_out], codes[held_out], []
+    for c in stage.costs:
+        start = solve(rest, truth, start, c, stage, seed)
+        margins = margins_of(seen, start)
+        wrong = int((margins.argmax(1) != labels[held_out]).sum())
+        best.append((wrong, c, start, margins))
+        if len(stage.costs) > 1:
+            log.info("  c = %g: %d of %d held-out images wrong", c, wrong, len(margins))
+    _, c, start, margins = min(best, key=lambda one: one[:2])
+    return c, start, margins
+
+
+def solve(
+    codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, stage: Svm, seed: int
+) -> Tensor:  # fmt: skip
+    """The weights by the stage's solver; averaged SGD for codes that are kept packed where it leaves that open."""
+    by_sgd = isinstance(codes, KeptCodes) if stage.solver == "auto" else stage.solver == "sgd"
+    if by_sgd:
+        return fit_by_sgd(codes, labels, start, c, stage.passes, seed)
+    return fit_weights(codes, labels, start, c, stage.iterations)
