@@ -93,7 +93,7 @@ def test_stages_name_their_channel_and_refuse_networks(few_digits: ImageSet) -> 
     assert net.channels["lbp_llc"].code.words.abs().sum() == 0  # type: ignore[index]
     with pytest.raises(UnknownName, match="there is no channel named 'sift'"):
         fit_channels(net, Fit(kind="kmeans", channel="sift"), split, SIDE, 0, 1)
-    with pytest.raises(Misused, match="fit hand-made entries such as sift_bow_2009, got Mlp; use sgd or svm"):
+    with pytest.raises(Misused, match="landmarks fit hand-made entries such as sift_bow_2009, got Mlp; use sgd or svm"):
         fit_channels(build("mlp", 10), Fit(kind="pca"), split, SIDE, 0, 1)
 
 

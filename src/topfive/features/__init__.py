@@ -3,6 +3,8 @@
 from topfive.features.colour import ColourStatistics
 from topfive.features.fisher import FisherVector
 from topfive.features.hog import Hog
+from topfive.features.keypoints import KeypointSift
+from topfive.features.landmarks import Landmarks
 from topfive.features.lbp import Lbp
 from topfive.features.llc import Llc
 from topfive.features.patches import KmeansTriangle, WhitenedPatches, whitening_of
@@ -19,7 +21,9 @@ __all__ = [
     "DenseSift",
     "FisherVector",
     "Hog",
+    "KeypointSift",
     "KmeansTriangle",
+    "Landmarks",
     "Lbp",
     "Llc",
     "ProductQuantiser",

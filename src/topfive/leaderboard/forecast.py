@@ -124,6 +124,8 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
         for name, channel in fitted_channels(classifier, None).items():
             found = channel.projected(channel.descriptors(batch.images))
             sizes[name] = found.shape[2] * max(len(part) for part in channel.code.buffers())
+    if not sizes:  # landmarks, which are codes of a few images
+        return 0.0
     describing = (time.perf_counter() - started) / len(few) / len(sizes)
     rate, seconds = multiplications_a_second(), 0.0
     for stage in stages:

@@ -64,11 +64,14 @@ class Channel(nn.Module):
 
     def descriptors(self, images: Tensor) -> Tensor:
         """Not yet projected: (N, 3, side, side) -> (N, M, D)."""
-        if not self.colour:
-            luma = torch.tensor(LUMA, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
-            images = (images * luma).sum(1, keepdim=True)
-        found: Tensor = self.describe(images)
+        found: Tensor = self.describe(images if self.colour else self.grey(images))
         return found
+
+    @staticmethod
+    def grey(images: Tensor) -> Tensor:
+        """(N, 3, side, side) -> (N, 1, side, side)."""
+        luma = torch.tensor(LUMA, dtype=images.dtype, device=images.device).view(1, 3, 1, 1)
+        return (images * luma).sum(1, keepdim=True)
 
     def projected(self, descriptors: Tensor) -> Tensor:
         """What the code sees: (N, M, D) -> (N, M, d)."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from topfive.features import ColourStatistics, DenseSift, Hog, WhitenedPatches
+from topfive.features import ColourStatistics, DenseSift, Hog, KeypointSift, WhitenedPatches
 from topfive.layers import Centres, LocalResponseNorm, Normalize, ZeroPadShortcut
 from topfive.models.card import Mode
 from topfive.models.facenet import L2Pool2d
@@ -36,6 +36,7 @@ OPS: dict[type[nn.Module], str] = {
     nn.Identity: "identity",
     Hog: "hog",
     DenseSift: "sift",
+    KeypointSift: "sift",
     ColourStatistics: "colour",
     WhitenedPatches: "patches",
     RadialBasis: "rbf_fixed",

@@ -152,10 +152,11 @@ class Fit(Strict):
     """A stage that fits one thing in the channels of a hand-made entry, on a sample of their descriptors.
 
     pca: the projection. whitening: of patches. kmeans: the words, nearest to their descriptors. dictionary: the words
-    of sparse codes. gmm: the mixture of Fisher vectors. Channels that have no such thing are left.
+    of sparse codes. gmm: the mixture of Fisher vectors. landmarks: whole images that others are compared with, as many
+    as the entry has. Channels that have no such thing are left.
     """
 
-    kind: Literal["pca", "whitening", "kmeans", "dictionary", "gmm"]
+    kind: Literal["pca", "whitening", "kmeans", "dictionary", "gmm", "landmarks"]
     channel: str | None = None  # one of the entry's; all of them when left out
     descriptors: Count = 200_000  # in the sample, at most
     iterations: Count = 25  # at most
@@ -163,7 +164,8 @@ class Fit(Strict):
 
 Stage = Annotated[Sgd | Svm | Fit, Field(discriminator="kind")]
 KINDS: dict[str, type[Strict]] = {
-    "sgd": Sgd, "svm": Svm, **dict.fromkeys(("pca", "whitening", "kmeans", "dictionary", "gmm"), Fit)
+    "sgd": Sgd, "svm": Svm,
+    **dict.fromkeys(("pca", "whitening", "kmeans", "dictionary", "gmm", "landmarks"), Fit),
 }  # fmt: skip
 
 

@@ -25,31 +25,42 @@ from topfive.features import FisherVector, SparseCode, WhitenedPatches, whitenin
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.features.words import Words
 from topfive.models.coded import Channel, CodedSvm
+from topfive.models.hog_svm import KernelHog
 from topfive.recipes.recipe import Fit
+from topfive.training.codes import extract_codes
 
 log = logging.getLogger("topfive")
 
 PER_IMAGE = 100  # descriptors of one image in a sample
 FLOOR = 0.01  # of a mixture's variances, as a share of that of all descriptors; see features/fisher.py
 KMEANS_BATCH = 4096
+NOISE = 1e-6  # of a kernel's greatest eigenvalue: below it float32 codes cannot tell a direction from rounding
 PENALTY = 0.15  # of the dictionary's sparse codes, for descriptors of length 1
 
 
 def fitted_channels(classifier: nn.Module, name: str | None) -> dict[str, Channel]:
     """The channels that a stage fits, one or all. Raises UnknownName for the name, Misused for another classifier."""
+    machine = fitted_machine(classifier)
+    channels = {key: one for key, one in machine.channels.items() if isinstance(one, Channel)}
+    return channels if name is None else {name: look_up(name, channels, kind="channel")}
+
+
+def fitted_machine(classifier: nn.Module) -> CodedSvm:
+    """The classifier as a hand-made system, whose channels can be fitted; Misused for another."""
     if not isinstance(classifier, CodedSvm):
         raise Misused(
-            f"recipe: pca, whitening, kmeans, dictionary and gmm fit hand-made entries such as sift_bow_2009, got "
-            f"{type(classifier).__name__}; use sgd or svm"
+            f"recipe: pca, whitening, kmeans, dictionary, gmm and landmarks fit hand-made entries such as "
+            f"sift_bow_2009, got {type(classifier).__name__}; use sgd or svm"
         )
-    channels = {key: one for key, one in classifier.channels.items() if isinstance(one, Channel)}
-    return channels if name is None else {name: look_up(name, channels, kind="channel")}
+    return classifier
 
 
 def fit_channels(
     classifier: nn.Module, stage: Fit, split: Split, geometry: Geometry, seed: int, workers: int | None = None
 ) -> list[Broken]:
     """Fit what the stage says in place; the training images that could not be read."""
+    if stage.kind == "landmarks":
+        return fit_landmarks(classifier, split, geometry, seed, workers)
     broken: list[Broken] = []
     for name, channel in fitted_channels(classifier, stage.channel).items():
         if not has(channel, stage.kind):
@@ -60,6 +71,33 @@ def fit_channels(
         log.info("  %s of %s on %d descriptors of %d numbers", stage.kind, name, *sample.shape)
         with torch.no_grad():
             FITS[stage.kind](channel, sample, stage.iterations, seed)
+    return broken
+
+
+def fit_landmarks(
+    classifier: nn.Module, split: Split, geometry: Geometry, seed: int, workers: int | None
+) -> list[Broken]:  # fmt: skip
+    """Choose training images as landmarks and fit the turn, float64; the images that could not be read.
+
+    The kernel is as sharp as scikit-learn's `gamma="scale"`: one over the numbers of a code times their variance.
+    """
+    broken: list[Broken] = []
+    for channel in fitted_machine(classifier).channels.values():
+        if not isinstance(channel, KernelHog):
+            continue
+        compare = channel.compare
+        chosen = np.sort(np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[: len(compare.turn)])
+        few = subset(split, chosen.tolist())
+        found = extract_codes(classifier, few, geometry, workers, part=channel.describe)
+        codes = found.codes.double()
+        sharpness = 1 / max(1e-12, codes.shape[1] * float(codes.var()))
+        values, vectors = torch.linalg.eigh(torch.exp(-sharpness * torch.cdist(codes, codes).square()))
+        vectors, values = vectors[:, values > NOISE * values[-1]], values[values > NOISE * values[-1]]
+        with torch.no_grad():
+            compare.landmarks.zero_()[: len(codes)] = codes
+            compare.turn.zero_()[: len(codes), : len(codes)] = vectors / values.sqrt() @ vectors.T
+            compare.sharpness.fill_(sharpness)
+        broken += found.broken
     return broken
 
 
