@@ -23,13 +23,13 @@ from conditions import RESULTS, conditions, options, publish, set_up
 from topfive.data import open_data
 from topfive.data.draws import id_keys, uniform
 from topfive.data.imageset import ImageSet, Split, subset
+from topfive.evaluation.calibration import fit_sharpness
 from topfive.models import build
 from topfive.models.coded import CodedSvm
 from topfive.recipes.recipe import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
 from topfive.training.linear_svm import Span, choose_c, solve
-from topfive.training.svm import fit_sharpness
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 ENTRIES = ("sift_bow_2009", "nec_2010", "xrce_2011")

@@ -4,6 +4,7 @@ import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -12,6 +13,7 @@ import torch
 
 torch.set_num_threads(1)
 
+RealData = Callable[[str], Path]
 FullDisk = Callable[[int], AbstractContextManager[None]]
 
 
@@ -29,3 +31,18 @@ def full_disk() -> FullDisk:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     return filled
+
+
+@pytest.fixture
+def real_data() -> RealData:
+    """Where a real image set lies: a folder of that name in the one that TOPFIVE_DATA names. Skips where it is not."""
+
+    def real(name: str) -> Path:
+        folder = os.environ.get("TOPFIVE_DATA")
+        if not folder:
+            pytest.skip("TOPFIVE_DATA is not set: it names the folder of real image sets")
+        if not (Path(folder) / name).is_dir():
+            pytest.skip(f"TOPFIVE_DATA holds no {name}/")
+        return Path(folder) / name
+
+    return real

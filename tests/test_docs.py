@@ -58,7 +58,8 @@ def test_the_recipe_page_has_every_key_and_no_other() -> None:
         "`[values]`": set(keys_of(Values)),
         "A stage of kind `sgd`": set(keys_of(Sgd)) - {"kind"},
         "A stage of kind `svm`": set(keys_of(Svm)) - {"kind"},
-        "A stage of kind `pca`, `whitening`, `kmeans`, `dictionary` or `gmm`": set(keys_of(Fit)) - {"kind"},
+        "A stage of kind `pca`, `whitening`, `kmeans`, `dictionary`, `gmm` or `landmarks`": set(keys_of(Fit))
+        - {"kind"},
     }
     for title, keys in tables.items():
         rows = re.findall(r"^\| (`.*?`) \|", sections[title], re.MULTILINE)

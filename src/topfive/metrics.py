@@ -29,6 +29,28 @@ def label_ranks(scores: Tensor, labels: Tensor) -> Tensor:
     return (~(own > scores)).sum(1) - 1
 
 
+def any_label_ranks(scores: Tensor, truths: Tensor) -> Tensor:
+    """How many wrong classes the best true one fails to beat, (N,) int64, where several labels are true.
+
+    truths: (N, classes) bool. Ties and NaN count against the labels. An image without a true label has no answer; leave
+    it out first, as ReaL does. Source: Beyer et al. 2020, arXiv:2006.07159, sec. 3. Raises BadShape.
+
+    >>> truths = torch.tensor([[True, True, False]])
+    >>> any_label_ranks(torch.tensor([[0.1, 0.7, 0.2]]), truths).tolist()
+    [0]
+    """
+    if scores.ndim != 2 or truths.shape != scores.shape or not len(scores):
+        raise BadShape(
+            f"any_label_ranks: expected scores and truths (N, classes) with N > 0, got {tuple(scores.shape)} and "
+            f"{tuple(truths.shape)}"
+        )
+    if not bool(truths.any(1).all()):
+        row = int((~truths.any(1)).nonzero()[0])
+        raise BadShape(f"any_label_ranks: image {row} has no true label; leave such images out and say how many")
+    best = scores.masked_fill(~truths, float("-inf")).amax(1, keepdim=True)  # NaN where a true label has none
+    return (~(best > scores) & ~truths).sum(1)
+
+
 def top_k_error(scores: Tensor, labels: Tensor, k: int = 5) -> float:
     """Fraction of images whose label is not among the k best scores, in [0, 1].
 

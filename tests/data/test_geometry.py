@@ -29,6 +29,7 @@ CROPS = [
                  id=f"{size[0]}x{size[1]} at {row['scale']}, {row['view']}")
     for size in ((500, 375), (375, 500))
     for row in csv.DictReader((PROTOCOLS / f"crops144_{size[0]}x{size[1]}.csv").read_text().splitlines())
+    if row["square"] == "center" and row["view"] in ("cc", "whole square") and row["flip"] == "0"
 ]  # fmt: skip
 
 

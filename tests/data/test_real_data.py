@@ -1,6 +1,6 @@
 """The readers on real sets: TOPFIVE_DATA names a folder that holds caltech20/ and cifar-10-batches-bin/."""
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,18 +8,11 @@ import pytest
 from topfive.data import find_broken, open_data
 from topfive.data.decode import shape
 
-
-def real(name: str) -> Path:
-    folder = os.environ.get("TOPFIVE_DATA")
-    if not folder:
-        pytest.skip("TOPFIVE_DATA is not set: it names the folder of real image sets")
-    if not (Path(folder) / name).is_dir():
-        pytest.skip(f"TOPFIVE_DATA holds no {name}/")
-    return Path(folder) / name
+RealData = Callable[[str], Path]
 
 
-def test_caltech20_is_whole() -> None:
-    data = open_data(real("caltech20"))
+def test_caltech20_is_whole(real_data: RealData) -> None:
+    data = open_data(real_data("caltech20"))
     assert data.layout == "class folders with train/ and val/: 20 classes, 600 + 300 images"
     val = data.split("val")
     assert val.labels.bincount().tolist() == [15] * 20
@@ -30,8 +23,8 @@ def test_caltech20_is_whole() -> None:
         assert val.ids[index].split("/")[1] == data.classes[int(val.labels[index])].key
 
 
-def test_cifar_10_is_whole() -> None:
-    data = open_data(real("cifar-10-batches-bin"))
+def test_cifar_10_is_whole(real_data: RealData) -> None:
+    data = open_data(real_data("cifar-10-batches-bin"))
     train = data.split("train")
     assert [label.key for label in data.classes][:3] == ["airplane", "automobile", "bird"]
     assert train.labels.bincount().tolist() == [5000] * 10

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, chi2, norm
 
-from topfive.evaluation.intervals import Z95, Comparison, compare_all, holm, mcnemar, ranks, wilson
+from topfive.errors import BadShape
+from topfive.evaluation.intervals import Z95, Comparison, bootstrap, compare_all, holm, mcnemar, ranks, wilson
 
 
 @given(data=st.data(), images=st.integers(1, 100_000))
@@ -137,3 +138,50 @@ def test_under_no_difference_few_contests_find_one() -> None:
         right = {name: torch.from_numpy(rng.random(300) < 0.7) for name in "abcd"}
         false_alarms += any(pair.significant for pair in compare_all(right))
     assert false_alarms / 120 <= 0.08
+
+
+def drawn_anew(values: np.ndarray, groups: np.ndarray, whole_groups: bool, draws: int = 4000) -> list[float]:
+    """The bootstrap as its text says it, an image or a group at a time."""
+    generator = np.random.default_rng(1)
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    means = []
+    for _ in range(draws):
+        if whole_groups:
+            rows = np.concatenate([members[pick] for pick in generator.integers(len(members), size=len(members))])
+        else:
+            rows = np.concatenate([generator.choice(rows, size=len(rows)) for rows in members])
+        means.append(values[rows].mean())
+    return list(np.quantile(means, [0.025, 0.975]))
+
+
+@pytest.mark.parametrize("kind", ["plain", "strata", "clusters"])
+def test_bootstrap_is_drawing_images_anew(kind: str) -> None:
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(12), np.arange(2, 14)) if kind != "plain" else np.zeros(90, dtype=int)
+    values = (generator.random(90) < 0.1 + 0.7 * (groups % 2)).astype(float) - (generator.random(90) < 0.2)
+    named = {} if kind == "plain" else {kind: torch.from_numpy(groups)}
+    found = bootstrap(torch.from_numpy(values), **named)
+    assert found == pytest.approx(drawn_anew(values, groups, kind == "clusters"), abs=0.012)
+    assert bootstrap(torch.from_numpy(values), **named) == found
+
+
+def test_strata_narrow_and_clusters_widen_the_interval() -> None:
+    """Classes of unlike error, as many of each; and images that are copies of each other, five by five."""
+    wrong = torch.tensor([0.0] * 95 + [1.0] * 5 + [1.0] * 95 + [0.0] * 5)
+    classes = torch.arange(200) // 100
+    width = {name: high - low for name, (low, high) in {
+        "plain": bootstrap(wrong), "strata": bootstrap(wrong, strata=classes),
+    }.items()}  # fmt: skip
+    assert width["strata"] < 0.5 * width["plain"]
+    copies = (torch.arange(200) % 3 == 0).double().repeat_interleave(5)
+    low, high = bootstrap(copies, clusters=torch.arange(1000) // 5)
+    assert bootstrap(copies[::5]) == pytest.approx((low, high), abs=0.006)
+
+
+def test_a_bootstrap_of_nothing_or_of_both_kinds_is_refused() -> None:
+    some = torch.zeros(4, dtype=torch.long)
+    with pytest.raises(BadShape, match="expected strata or clusters, got both"):
+        bootstrap(torch.rand(4), strata=some, clusters=some)
+    for values in (torch.zeros(0), torch.tensor([1.0, float("nan")])):
+        with pytest.raises(BadShape, match="expected finite values"):
+            bootstrap(values)

@@ -13,6 +13,7 @@ from slow_judge import BROKEN, KEYS, error, linear, photos, slow
 from topfive.data import ClassLabel
 from topfive.data.imageset import Broken
 from topfive.evaluation import Report, Scores, evaluate, judge, load_scores
+from topfive.evaluation.calibration import calibration
 from topfive.files import write_json
 from topfive.models.modelfile import save
 
@@ -137,14 +138,17 @@ def test_the_text_says_what_was_counted() -> None:
         scores.scores[index, 0] = -torch.arange(10.0)
         scores.scores[index, 0, label] = 99 if index // 10 >= label else -99
     low, high = (100 * end for end in binomtest(45, 100).proportion_ci(method="wilson"))
+    known = calibration(scores.probabilities, scores.labels)
     assert judge(scores).to_text().splitlines() == [
         "mlp on val: evaluated 100 of 100 images, 1 crop",
         f"  top-1 error 45.00 % (95 % interval {low:.2f} to {high:.2f})",
         f"  top-5 error 45.00 % (95 % interval {low:.2f} to {high:.2f})",
+        f"  probabilities: calibration error {100 * known.ece:.1f} %, Brier {known.brier:.3f}, log-loss {known.nll:.3f}",
         "  worst classes: name 9 90.0 %, name 8 80.0 %, name 7 70.0 %, name 6 60.0 %, name 5 50.0 %",
     ]
     ten = replace(scores, scores=scores.scores.repeat(1, 10, 1))
-    assert judge(ten).to_text().splitlines()[0] == "mlp on val: evaluated 100 of 100 images, 10 crops"
+    first = judge(ten).to_text().splitlines()[0]
+    assert first == "mlp on val: evaluated 100 of 100 images, 10 crops averaged after the softmax"
     assert judge(ten).to_text().splitlines()[1:] == judge(scores).to_text().splitlines()[1:]
 
 

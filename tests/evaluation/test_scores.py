@@ -1,6 +1,7 @@
 """Scores files: every image once, in the split's order, and every figure computed again from the file."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from slow_judge import BROKEN, IMAGES, KEYS, error, linear, photos, slow
 
 from topfive.data import ClassLabel, Split
+from topfive.data.crops import Crops, cut
 from topfive.data.decode import decode
-from topfive.data.geometry import Geometry
+from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import Broken, ImageSet
 from topfive.errors import BadData, BadFile, UnknownName
 from topfive.evaluation import Scores, judge, load_scores, score
@@ -54,6 +56,27 @@ def test_every_image_is_scored_once_and_a_broken_one_is_counted_and_named(tmp_pa
     assert (report.document["evaluated"], report.document["of"]) == (40, 40)
     assert report.top1_error == pytest.approx(error(answers, 1))
     assert report.document["top5_error"] == pytest.approx(error(answers, 5))
+
+
+@pytest.mark.parametrize("crops", ["5", "10", "144"])
+def test_crops_are_scored_as_one_at_a_time_would_be(tmp_path: Path, crops: Crops) -> None:
+    """Every view of every image by itself; then the mean of the probabilities, and the error that follows."""
+    data, model = photos(tmp_path), linear()
+    found = score(model, data, crops=crops, batch_size=64)
+    split = data.split("val")
+    assert found.scores.shape[1] == int(crops)
+    for row in range(len(split)):
+        if split.ids[row] in BROKEN:
+            assert found.scores[row].isnan().all()
+            continue
+        squares = cut(to_pixels(split.image(row)), crops, model.geometry)
+        every = [view for square in squares for view in ((square, square[:, ::-1]) if crops != "5" else (square,))]
+        slow_scores = torch.cat([model.scores(to_images(view[None].copy())) for view in every])
+        torch.testing.assert_close(found.scores[row], slow_scores, rtol=1e-5, atol=1e-5)
+        mean = sum(one.double().softmax(0) for one in slow_scores) / len(every)
+        torch.testing.assert_close(found.averaged[row].double(), mean, rtol=0, atol=1e-6)
+    assert f", {crops} crops averaged after the softmax" in judge(found).to_text()
+    assert judge(found).document["evaluated"] == 40
 
 
 def test_files_and_memory_are_scored_alike(tmp_path: Path) -> None:
@@ -123,7 +146,9 @@ def test_figures_are_computed_again_from_the_file(tmp_path: Path) -> None:
 def test_crops_are_averaged_and_an_answer_is_right_when_it_beats_all_others() -> None:
     scores = torch.tensor([[[4.0, 1.0], [0.0, 2.0]], [[0.0, 1.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 1.0]]])
     found = Scores("mlp", "val", scores, torch.tensor([0, 1, 1]), ("a", "b", "c"), LABELS[:2], "logits")
-    assert found.averaged.tolist() == [[2.0, 1.5], [0.5, 0.5], [0.0, 2.0]]
+    shares = [[1 / (1 + math.exp(b - a)) for a, b in one] for one in scores.tolist()]  # of the first class
+    assert found.averaged[:, 0].tolist() == pytest.approx([sum(one) / 2 for one in shares])
+    assert torch.equal(replace(found, scores=scores[:, :1]).averaged, scores[:, 0])  # of one crop as they are
     assert right_answers(found).tolist() == [True, False, True]  # the second is a tie
 
 

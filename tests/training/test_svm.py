@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from topfive.recipes.recipe import Svm
 from topfive.training import linear_svm, svm
 from topfive.training.codes import extract_codes
 from topfive.training.linear_svm import Span, fit_by_sgd, fit_weights, objective
-from topfive.training.svm import fit_sharpness, fit_svm
+from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 
@@ -136,23 +135,6 @@ def test_packed_codes_are_solved_by_averaged_sgd(few_digits: ImageSet, monkeypat
     found = extract_codes(net, split, geometry, 1)
     assert isinstance(net, CodedSvm)
     assert (net.svm(found.codes).argmax(1) == found.labels).float().mean() > 0.9
-
-
-def test_sharpness_is_the_one_weight_of_a_logistic_regression() -> None:
-    """With two classes of margins +m and -m, softmax(f m) is a logistic regression on 2 m without a bias."""
-    rng = np.random.default_rng(1)
-    margins = rng.normal(size=400)
-    labels = (rng.random(400) < 1 / (1 + np.exp(-2 * 3.5 * margins))).astype(int)
-    theirs = LogisticRegression(C=1e10, fit_intercept=False, tol=1e-8).fit(2 * margins[:, None], labels)
-    both = torch.from_numpy(np.stack([-margins, margins], 1)).float()
-    assert fit_sharpness(both, torch.from_numpy(labels)) == pytest.approx(float(theirs.coef_[0, 0]), rel=1e-3)
-
-
-@pytest.mark.parametrize(("sign", "low", "high"), [(1, 5, 100), (-1, 0.01, 0.2)])
-def test_sharpness_stays_finite_where_the_likelihood_has_no_optimum(sign: int, low: float, high: float) -> None:
-    """Margins that are all right are best infinitely sharp, and those that are all wrong best flat."""
-    labels = torch.arange(50) % 3
-    assert low <= fit_sharpness(sign * torch.eye(3)[labels], labels) <= high
 
 
 @pytest.fixture(scope="module")

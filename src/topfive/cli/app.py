@@ -176,19 +176,35 @@ def train(
 
 @app.command()
 def evaluate(
-    model: ModelPath,
+    model: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="Model files or run folders; several: a table.")
+    ],
     data: Data,
     split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else val")] = None,
-    scores: Annotated[Path | None, typer.Option(help="Keep the scores file here.")] = None,
+    crops: Annotated[
+        str, typer.Option(help="Crops of each image: 1, 5, 10 or 144; several with commas: a table.")
+    ] = "1",
+    scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.data import open_data
+    from topfive.data.crops import check_crops
     from topfive.evaluation import evaluate as judge
+    from topfive.evaluation.table import table, to_text
+    from topfive.models import load
 
+    protocols = [check_crops(name.strip()) for name in crops.split(",")]
     images = open_data(data)
     logging.getLogger("topfive").info("%s", images.to_text())
-    report = judge(model, images, split, scores)
+    if len(model) > 1 or len(protocols) > 1:
+        rows = table([load(one) for one in model], images, split, protocols, scores)
+        if as_json:
+            _print_json([{**row._asdict(), "report": row.report.document} for row in rows])
+        else:
+            print(to_text(rows))
+        return
+    report = judge(model[0], images, split, scores, protocols[0])
     if as_json:
         _print_json(report.document)
     else:

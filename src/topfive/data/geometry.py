@@ -95,12 +95,20 @@ def resize_short(image: Pixels, short: int, interpolation: str = "bilinear") -> 
     if min(height, width) == short and max(height, width) <= WIDEST * short:
         return image
     reach = WIDEST * min(height, width)
-    if max(height, width) > reach:
-        top, left = max(0, height - reach) // 2, max(0, width - reach) // 2
-        image = image[top : top + reach, left : left + reach]
-        height, width = image.shape[:2]
+    top, left = max(0, height - reach) // 2, max(0, width - reach) // 2
+    image = image[top : top + reach, left : left + reach]
+    return resize_box(image, (0, 0, image.shape[1], image.shape[0]), resized(height, width, short), interpolation)
+
+
+def resized(height: int, width: int, short: int) -> tuple[int, int]:
+    """Height and width of an image after `resize_short`, px.
+
+    >>> resized(375, 500, 256), resized(10, 1000, 20)
+    ((256, 341), (20, 80))
+    """
+    reach = WIDEST * min(height, width)
     ratio = short / min(height, width)
-    return resize_box(image, (0, 0, width, height), (round(height * ratio), round(width * ratio)), interpolation)
+    return round(min(height, reach) * ratio), round(min(width, reach) * ratio)
 
 
 def resize_box(

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
+from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet
+from topfive.evaluation.calibration import calibration
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.scores import Scores, check_scores, score
 from topfive.metrics import confusion, label_ranks, per_class_error
@@ -27,7 +29,7 @@ class Report:
     def to_text(self) -> str:
         """A few lines for a terminal."""
         figures = self.document
-        crops = "1 crop" if figures["crops"] == 1 else f"{figures['crops']} crops"
+        crops = "1 crop" if figures["crops"] == 1 else f"{figures['crops']} crops averaged after the softmax"
         counted = f"evaluated {figures['evaluated']} of {figures['of']} images, {crops}"
         lines = [
             f"{figures['entry']} on {figures['split']}: {counted}",
@@ -40,6 +42,9 @@ class Report:
         if figures["smaller_k"]:
             smaller = figures["smaller_k"]
             lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
+        if known := figures["calibration"]:
+            mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
+            lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
         worst = sorted(
             ((error, label["name"]) for error, label in zip(figures["per_class_error"], figures["classes"], strict=True)
              if error), reverse=True
@@ -89,6 +94,7 @@ def judge(scores: Scores) -> Report:
             "classes": [vars(label) for label in scores.classes],
             "per_class_error": [None if value != value else value for value in by_class.tolist()],
             "confusion": confusion(averaged, scores.labels).tolist(),
+            "calibration": _calibration(scores),
             "broken": [vars(image) for image in scores.broken],
             "model": scores.model,
             "data": scores.data,
@@ -96,16 +102,28 @@ def judge(scores: Scores) -> Report:
     )
 
 
-def evaluate(model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None) -> Report:
+def _calibration(scores: Scores) -> dict[str, Any] | None:
+    """What the probabilities are worth on the images that were answered; None where there is none."""
+    answered = ~scores.probabilities.isnan().any(1)
+    if not answered.any():
+        return None
+    found = calibration(scores.probabilities[answered], scores.labels[answered])
+    return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum())}
+
+
+def evaluate(
+    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1"
+) -> Report:
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
-    out: where to keep the scores file, from which the report can be computed again. Raises BadData when classes differ,
-    Misused where `out` is a file of another kind.
+    crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
+    file, from which the report can be computed again. Raises BadData when classes differ, Misused where `out` is a file
+    of another kind.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
         check_scores(out)
-    scores = score(model, data, split)
+    scores = score(model, data, split, crops)
     if out is not None:
         scores.save(out)
     return judge(scores)

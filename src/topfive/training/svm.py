@@ -14,6 +14,7 @@ from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split, subset
 from topfive.errors import BadFile, Misused
+from topfive.evaluation.calibration import fit_sharpness
 from topfive.features.quantiser import PIECE, ProductQuantiser
 from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
@@ -29,26 +30,6 @@ SPANNED = 2000  # codes at most whose span is computed: that takes their number 
 LONGER = 4  # times as many numbers as there are codes make it worth it
 CODES = "checkpoint/codes_{part}.safetensors"
 WORTH_KEEPING = 30.0  # seconds of coding
-
-
-def fit_sharpness(margins: Tensor, labels: Tensor) -> float:
-    """The factor that makes softmax(factor x margins) most likely on these images: temperature scaling, inverted.
-
-    Source: Guo et al. 2017, arXiv:1706.04599, sec. 4.2.
-    """
-    log_factor = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        value = nn.functional.cross_entropy(log_factor.exp() * margins.double(), labels)
-        # torch has no types for this call
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    # torch has no types for this call
-    solver.step(closure)  # type: ignore[no-untyped-call]
-    return float(log_factor.detach().exp().clamp(1e-2, 1e2))
 
 
 def fit_svm(

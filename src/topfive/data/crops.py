@@ -1,0 +1,126 @@
+"""The Challenge's crops of one image: which squares are cut, in which order, mirrored or not.
+
+`5`: the four corners and the middle; `10`: these and their mirror images (Krizhevsky, Sutskever, Hinton 2012, sec.
+4.1). `144`: at four scales, three squares along the longer side, of each the four corners, the middle and the whole
+square made smaller, and the mirror images of all (Szegedy et al. 2014, arXiv:1409.4842, sec. 7). Sides are the papers'
+for a crop of 224 px and grow and shrink with it, so that small images have the protocols too.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from topfive.data.decode import decoding_pool
+from topfive.data.geometry import (
+    Geometry,
+    Pixels,
+    center,
+    resize_box,
+    resize_short,
+    resized,
+    short_side_to_crop,
+    to_pixels,
+)
+from topfive.data.imageset import Broken, Split
+from topfive.errors import BadFile, Misused
+
+Crops = Literal["1", "5", "10", "144"]
+CROPS: tuple[Crops, ...] = get_args(Crops)
+SCALES = (256, 288, 320, 352)  # the shorter side, px, for crops of 224
+
+
+class View(NamedTuple):
+    """A square of `side` px at (left, top) of the image whose shorter side was made `short` px; brought to the crop."""
+
+    short: int
+    left: int
+    top: int
+    side: int
+
+
+def views(crops: Crops, height: int, width: int, crop: int) -> list[View]:
+    """The squares of an image, in the protocol's order, without their mirror images.
+
+    >>> [(view.left, view.top) for view in views("10", 375, 500, 224)]
+    [(0, 0), (117, 0), (0, 32), (117, 32), (58, 16)]
+    >>> len(views("144", 375, 500, 224))
+    72
+    """
+    if crops == "144":
+        return [view for scale in SCALES for view in _at_scale(round(crop * scale / 224), height, width, crop)]
+    short = short_side_to_crop(crop)
+    rows, columns = resized(height, width, short)
+    return [View(short, left, top, crop) for left, top in _corners_and_middle(columns, rows, crop)]
+
+
+def check_crops(name: str) -> Crops:
+    """The protocol of that name; Misused for another."""
+    for crops in CROPS:
+        if crops == name:
+            return crops
+    raise Misused(f"--crops: expected {', '.join(CROPS[:-1])} or {CROPS[-1]}, got {name}; choose one of these")
+
+
+def mirrors(crops: Crops) -> bool:
+    """Whether the mirror image of each square is seen too, right after it."""
+    return crops in ("10", "144")
+
+
+def _corners_and_middle(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Left and top: both upper corners, both lower, the middle."""
+    right, below = width - side, height - side
+    return [(0, 0), (right, 0), (0, below), (right, below), (right // 2, below // 2)]
+
+
+def _at_scale(short: int, height: int, width: int, crop: int) -> list[View]:
+    rows, columns = resized(height, width, short)
+    far = max(rows, columns) - short
+    found = []
+    for start in (0, far // 2, far):  # left, middle and right square, or top, middle and bottom
+        left, top = (start, 0) if columns >= rows else (0, start)
+        found += [View(short, left + x, top + y, crop) for x, y in _corners_and_middle(short, short, crop)]
+        found.append(View(short, left, top, short))
+    return found
+
+
+def cut(image: Pixels, crops: Crops, geometry: Geometry) -> Pixels:
+    """All squares of an (H, W, C) image: (views, crop, crop, C) uint8. `1` is the geometry's central crop."""
+    crop = geometry.crop
+    if crops == "1":
+        return geometry.apply(image)[None]
+    found, short, scaled = [], 0, image
+    for view in views(crops, image.shape[0], image.shape[1], crop):
+        if view.short != short:
+            short, scaled = view.short, resize_short(image, view.short, geometry.interpolation)
+        square = scaled[view.top : view.top + view.side, view.left : view.left + view.side]
+        if view.side != crop:
+            square = resize_box(square, (0, 0, view.side, view.side), (crop, crop), geometry.interpolation)
+        found.append(center(square, crop))  # a very wide image may end before its last square does
+    return np.stack(found)
+
+
+def cut_all(
+    split: Split, geometry: Geometry, crops: Crops, images: int, workers: int | None = None
+) -> Iterator[tuple[list[int], Pixels, list[Broken]]]:
+    """The squares of every image of a split once, in order, `images` at a time, each image decoded once.
+
+    Yields the rows, (N, views, crop, crop, C) uint8, and the images that could not be decoded, which have no row.
+    """
+    with decoding_pool(workers) as pool:
+
+        def read(row: int) -> Pixels | Broken:
+            try:
+                return cut(to_pixels(split.image(row)), crops, geometry)
+            except BadFile as error:
+                return Broken(split.ids[row], str(error))
+
+        for start in range(0, len(split), images):
+            rows = list(range(start, min(start + images, len(split))))
+            answers = list(pool.map(read, rows))
+            broken = [answer for answer in answers if isinstance(answer, Broken)]
+            good = [(row, answer) for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, Broken)]
+            if good:
+                yield [row for row, _ in good], np.stack([squares for _, squares in good]), broken
+            else:
+                yield [], np.empty((0, 0, geometry.crop, geometry.crop, 3), np.uint8), broken

@@ -1,0 +1,165 @@
+"""How bad a wrong answer is: a tree above the classes, and the Challenge's hierarchical cost of 2010.
+
+The cost of an answer is the height of the lowest node that stands above both it and the label: 0 for the label itself,
+1 for its sibling among leaves (Deng, Berg, Li, Fei-Fei 2010, ECCV 2010, sec. 6). A node's height is its longest way
+down to a leaf. Where a node has several parents, the lowest of all common ancestors counts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from topfive.errors import BadData, BadShape, listed
+
+NAMED = 3  # missing classes named in an error
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """parents: of every node that has any. The nodes that are no parent are the leaves."""
+
+    parents: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, edges: Iterable[tuple[str, str]], where: str = "hierarchy") -> Self:
+        """From pairs of a parent and a child. Raises BadData where a node stands above itself or there is no edge."""
+        parents: dict[str, tuple[str, ...]] = {}
+        for parent, child in edges:
+            if parent not in parents.get(child, ()):
+                parents[child] = (*parents.get(child, ()), parent)
+        if not parents:
+            raise BadData(f"{where}: expected pairs of a parent and a child, found none; give at least one")
+        try:
+            tuple(TopologicalSorter(parents).static_order())
+        except CycleError as error:
+            circle = " above ".join(error.args[1])
+            raise BadData(f"{where}: expected a tree, found {circle}; take one of these pairs out") from None
+        return cls(parents)
+
+    @classmethod
+    def of_keys(cls, keys: Sequence[str]) -> Self:
+        """From class keys such as `animal/dog`, as nested class folders have them; all stand below one root."""
+        edges: list[tuple[str, str]] = []
+        for key in keys:
+            parts = ["", *key.split("/")]
+            nodes = ["/".join(parts[1 : end + 1]) for end in range(len(parts))]
+            edges += pairwise(nodes)
+        return cls.of(edges)
+
+    @property
+    def heights(self) -> dict[str, int]:
+        """The longest way from each node down to a leaf."""
+        heights: dict[str, int] = {}
+        for node in reversed(tuple(TopologicalSorter(self.parents).static_order())):  # children before parents
+            heights.setdefault(node, 0)
+            for parent in self.parents.get(node, ()):
+                heights[parent] = max(heights.get(parent, 0), heights[node] + 1)
+        return heights
+
+    def ancestors(self, node: str) -> set[str]:
+        """The nodes above a node, and itself."""
+        found, left = {node}, [node]
+        while left:
+            for parent in self.parents.get(left.pop(), ()):
+                if parent not in found:
+                    found.add(parent)
+                    left.append(parent)
+        return found
+
+    def costs(self, keys: Sequence[str]) -> Tensor:
+        """The cost of each answer for each label: (classes, classes) float32, symmetric, zeros on the diagonal.
+
+        Raises BadData where a class is not in the tree or two have no common ancestor.
+        """
+        heights = self.heights
+        if missing := [key for key in keys if key not in heights]:
+            more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+            raise BadData(
+                f"hierarchy: expected all {len(keys)} classes in it, found no {listed(missing[:NAMED])}{more}; "
+                "give the tree of these images"
+            )
+        below: dict[str, list[int]] = {}
+        for place, key in enumerate(keys):
+            for node in self.ancestors(key):
+                below.setdefault(node, []).append(place)
+        costs = torch.full((len(keys), len(keys)), float("inf"))
+        for node in sorted(below, key=heights.__getitem__, reverse=True):  # the lowest is written last
+            rows = torch.tensor(below[node])
+            costs[rows[:, None], rows] = float(heights[node])
+        costs.fill_diagonal_(0)
+        if costs.isinf().any():
+            apart = costs.isinf().nonzero()[0].tolist()
+            raise BadData(
+                f"hierarchy: expected one root, found none above both {keys[apart[0]]} and {keys[apart[1]]}; add one"
+            )
+        return costs
+
+
+def read_hierarchy(path: Path) -> Hierarchy:
+    """The tree in a text file: a parent and a child a line, apart by a tab, a comma or spaces (WordNet's is-a files).
+
+    Raises BadData where the file cannot be read or a line holds something else.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(
+            f"{path}: could not be read ({error}); give a text file with a parent and a child a line"
+        ) from error
+    edges = []
+    for number, line in enumerate(lines, 1):
+        mark = next((one for one in "\t," if one in line), None)
+        parts = [part.strip() for part in line.split(mark)]
+        if not line.strip():
+            continue
+        if len(parts) != 2 or not all(parts):
+            raise BadData(f"{path}, line {number}: expected a parent and a child, found {line.strip()!r}; mend it")
+        edges.append((parts[0], parts[1]))
+    return Hierarchy.of(edges, where=str(path))
+
+
+def guesses(scores: Tensor, costs_of_label: Tensor, k: int) -> Tensor:
+    """The costs of the k best answers of each image, best first: (N, classes) twice -> (N, k).
+
+    Ties and NaN count against the label: of answers with one score the dearest comes first, and an image without
+    scores answers with the dearest classes.
+    """
+    if not 1 <= k <= scores.shape[1]:
+        raise BadShape(f"hierarchy: expected k from 1 to the {scores.shape[1]} classes, got {k}")
+    dearest = costs_of_label.argsort(dim=1, descending=True, stable=True)
+    ranked = scores.nan_to_num(nan=float("-inf")).gather(1, dearest)
+    best = dearest.gather(1, ranked.argsort(dim=1, descending=True, stable=True)[:, :k])
+    return costs_of_label.gather(1, best)
+
+
+def hierarchical_cost(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5) -> float:
+    """The Challenge's of 2010: the mean over images of the least cost of k answers."""
+    return float(guesses(scores, costs[labels], k).amin(1).double().mean())
+
+
+def hierarchical_distance(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5) -> float:
+    """The mean cost of the k best answers, right ones included. Bertinetto et al. 2020, arXiv:1912.09393, sec. 4.1."""
+    return float(guesses(scores, costs[labels], k).double().mean())
+
+
+def mistake_severity(scores: Tensor, labels: Tensor, costs: Tensor) -> float | None:
+    """The mean cost of the wrong top-1 answers, or None where none is wrong.
+
+    To be read beside the error: many slight mistakes more make it smaller. Bertinetto et al. 2020, sec. 4.1.
+    """
+    cost = guesses(scores, costs[labels], 1)[:, 0].double()
+    return float(cost[cost > 0].mean()) if (cost > 0).any() else None
+
+
+def least_costly(probabilities: Tensor, costs: Tensor) -> Tensor:
+    """Scores by which the answer of least expected cost is best: (N, classes) -> (N, classes), at most 0.
+
+    Karthik, Prabhu, Dokania, Gandhi 2021, ICLR 2021 (arXiv:2104.00795), eq. 1.
+    """
+    return -(probabilities @ costs)

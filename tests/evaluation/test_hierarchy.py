@@ -1,0 +1,143 @@
+"""Costs in a tree beside a slow walk, hand-worked trees, and the costs of real mistakes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from topfive.errors import BadData, BadShape
+from topfive.evaluation.hierarchy import (
+    Hierarchy,
+    guesses,
+    hierarchical_cost,
+    hierarchical_distance,
+    least_costly,
+    mistake_severity,
+    read_hierarchy,
+)  # fmt: skip
+from topfive.metrics import top_k_error
+
+ANIMALS = Hierarchy.of([
+    ("thing", "animal"), ("thing", "car"), ("animal", "dog"), ("animal", "cat"), ("dog", "poodle"), ("dog", "beagle"),
+    ("cat", "tabby"), ("pet", "poodle"), ("thing", "pet"), ("pet", "tabby"),
+])  # fmt: skip
+KEYS = ["poodle", "beagle", "tabby", "car"]
+
+
+def test_costs_by_hand() -> None:
+    """A poodle and a tabby meet in `pet`, of height 1, lower than `animal`, of height 2."""
+    assert ANIMALS.heights == {
+        "thing": 3, "animal": 2, "dog": 1, "cat": 1, "pet": 1, "poodle": 0, "beagle": 0, "tabby": 0, "car": 0,
+    }  # fmt: skip
+    expected = [[0, 1, 1, 3], [1, 0, 2, 3], [1, 2, 0, 3], [3, 3, 3, 0]]
+    assert ANIMALS.costs(KEYS).tolist() == expected
+
+
+def slow_cost(tree: Hierarchy, a: str, b: str) -> int:
+    """Literally: the least height over all common ancestors, 0 for the same class."""
+    return 0 if a == b else min(tree.heights[node] for node in tree.ancestors(a) & tree.ancestors(b))
+
+
+def test_costs_of_random_trees_are_those_of_a_slow_walk() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        edges = [(str(int(torch.randint(node, (), generator=generator))), str(node)) for node in range(1, 40)]
+        edges += [(str(node // 3), str(node)) for node in range(3, 40, 5)]  # second parents
+        tree = Hierarchy.of(edges)
+        keys = [node for node, height in tree.heights.items() if height == 0]
+        costs = tree.costs(keys)
+        assert torch.equal(costs, costs.T)
+        for row, a in enumerate(keys):
+            assert costs[row].tolist() == [slow_cost(tree, a, b) for b in keys]
+
+
+def test_keys_of_nested_folders_are_a_tree() -> None:
+    tree = Hierarchy.of_keys(["animal/dog", "animal/cat", "car"])
+    assert tree.costs(["animal/dog", "animal/cat", "car"]).tolist() == [[0, 1, 2], [1, 0, 2], [2, 2, 0]]
+
+
+def test_files_by_tabs_commas_and_spaces(tmp_path: Path) -> None:
+    for text in ("a b\na c\n", "a\tb\na\tc\n\n", "a, b\na,c"):
+        (tmp_path / "tree.txt").write_text(text)
+        assert read_hierarchy(tmp_path / "tree.txt").costs(["b", "c"]).tolist() == [[0, 1], [1, 0]]
+    (tmp_path / "tree.txt").write_text("great dane\tdog\nx\n")
+    with pytest.raises(BadData, match=r"tree\.txt, line 2: expected a parent and a child, found 'x'; mend it"):
+        read_hierarchy(tmp_path / "tree.txt")
+    with pytest.raises(BadData, match=r"none\.txt: could not be read"):
+        read_hierarchy(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [
+        ([("a", "b"), ("b", "c"), ("c", "a")], "expected a tree, found .* above .*; take one of these pairs out"),
+        ([], "expected pairs of a parent and a child, found none"),
+    ],
+)
+def test_what_is_no_tree_is_refused(edges: list[tuple[str, str]], said: str) -> None:
+    with pytest.raises(BadData, match=said):
+        Hierarchy.of(edges)
+
+
+def test_classes_that_are_not_in_it_or_have_no_root_are_named() -> None:
+    with pytest.raises(BadData, match="expected all 5 classes in it, found no w, x and y and 1 more"):
+        ANIMALS.costs(["w", "x", "y", "z", "car"])
+    with pytest.raises(BadData, match="found none above both b and d; add one"):
+        Hierarchy.of([("a", "b"), ("c", "d")]).costs(["b", "d"])
+
+
+def test_figures_by_hand() -> None:
+    costs = ANIMALS.costs(KEYS)
+    scores = torch.tensor([[0.7, 0.2, 0.1, 0.0], [0.1, 0.2, 0.6, 0.1], [0.0, 0.1, 0.2, 0.7]])
+    labels = torch.tensor([0, 1, 2])
+    # best two answers: poodle, beagle for a poodle; tabby, beagle for a beagle; car, tabby for a tabby
+    assert guesses(scores, costs[labels], 2).tolist() == [[0, 1], [2, 0], [3, 0]]
+    assert hierarchical_cost(scores, labels, costs, 2) == 0
+    assert hierarchical_cost(scores, labels, costs, 1) == pytest.approx(5 / 3)
+    assert hierarchical_distance(scores, labels, costs, 2) == pytest.approx(1)
+    assert mistake_severity(scores, labels, costs) == pytest.approx(2.5)
+    assert mistake_severity(scores[:1], labels[:1], costs) is None
+    with pytest.raises(BadShape, match="expected k from 1 to the 4 classes, got 5"):
+        hierarchical_cost(scores, labels, costs, 5)
+
+
+def test_ties_and_broken_images_count_against_the_label() -> None:
+    costs = ANIMALS.costs(KEYS)
+    labels = torch.tensor([0, 0])
+    scores = torch.stack([torch.zeros(4), torch.full((4,), float("nan"))])
+    assert guesses(scores, costs[labels], 4).tolist() == [[3, 1, 1, 0]] * 2
+
+
+def test_with_costs_of_one_the_cost_is_the_error() -> None:
+    generator = torch.Generator().manual_seed(1)
+    scores, labels = torch.rand(200, 9, generator=generator), torch.arange(200) % 9
+    flat = 1 - torch.eye(9)
+    for k in (1, 5):
+        assert hierarchical_cost(scores, labels, flat, k) == pytest.approx(top_k_error(scores, labels, k))
+
+
+def test_the_least_costly_answer_may_be_a_safe_one() -> None:
+    """Two dogs at 0.3 each beat a car at 0.4."""
+    probabilities = torch.tensor([[0.3, 0.3, 0.0, 0.4]])
+    costs = ANIMALS.costs(KEYS)
+    assert probabilities.argmax(1).item() == 3
+    expected = [sum(p * cost for p, cost in zip(probabilities[0], row, strict=True)) for row in costs]
+    found = least_costly(probabilities, costs)
+    torch.testing.assert_close(found[0], -torch.tensor(expected))
+    assert found.argmax(1).item() in (0, 1)
+
+
+def test_real_mistakes_in_the_real_tree(real_data: Callable[[str], Path]) -> None:
+    """50,000 answers of a real network: 72.73 % right, and wrong ones much nearer than any other class is."""
+    folder = real_data("imagenet-meta")
+    keys = [line.split()[0] for line in (folder / "synsets.txt").read_text().splitlines()]
+    costs = read_hierarchy(folder / "imagenet_isa.txt").costs(keys)
+    truth, answers = (
+        torch.tensor([int(line) for line in (folder / f"ilsvrc2012_val_{name}.txt").read_text().split()])
+        for name in ("ground_truth", "model_predictions")
+    )
+    cost = costs[truth, answers]
+    assert round(100 * float((cost == 0).double().mean()), 2) == 72.73
+    any_other = float(costs.sum() / (1000 * 999))
+    assert float(cost[cost > 0].mean()) < 0.7 * any_other
