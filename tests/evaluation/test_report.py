@@ -143,7 +143,8 @@ def test_the_text_says_what_was_counted() -> None:
         "mlp on val: evaluated 100 of 100 images, 1 crop",
         f"  top-1 error 45.00 % (95 % interval {low:.2f} to {high:.2f})",
         f"  top-5 error 45.00 % (95 % interval {low:.2f} to {high:.2f})",
-        f"  probabilities: calibration error {100 * known.ece:.1f} %, Brier {known.brier:.3f}, log-loss {known.nll:.3f}",
+        f"  probabilities: calibration error {100 * known.ece:.1f} %, Brier {known.brier:.3f}, "
+        f"log-loss {known.nll:.3f}",
         "  worst classes: name 9 90.0 %, name 8 80.0 %, name 7 70.0 %, name 6 60.0 %, name 5 50.0 %",
     ]
     ten = replace(scores, scores=scores.scores.repeat(1, 10, 1))
