@@ -1,0 +1,81 @@
+"""Several true labels: the figures published with ReaL, names that must carry their number, ties against the labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from topfive.errors import BadData, BadFile, BadShape
+from topfive.evaluation.reassessed import places, read_real, real_error
+from topfive.metrics import any_label_ranks, label_ranks
+
+NAMES = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (3, 1, 2)]
+
+
+def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
+    lists = [[1], [2, 4], []]
+    assert places(NAMES, 3) == [2, 0, 1]
+    scores = torch.zeros(3, 1000)
+    scores[1, 1] = 1  # image 1
+    scores[2, 4] = 1  # image 2
+    assert real_error(scores, NAMES, lists) == (0, 2)
+    assert real_error(scores.roll(1, 0), NAMES, lists) == (1, 2)
+    for name in ("val/1.jpg", "ILSVRC2012_val_00000004.JPEG", "ILSVRC2012_val_00000000.JPEG"):
+        with pytest.raises(BadData, match=f"expected names such as .* up to 3, found {name}"):
+            places([name], 3)
+    with pytest.raises(BadData, match="expected an image with a label, found none"):
+        real_error(scores[:1], NAMES[:1], lists)
+
+
+def test_with_one_label_ranks_are_the_usual_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randint(0, 4, (300, 7), generator=generator).float()  # many ties
+    scores[5, 2] = torch.nan
+    labels = torch.arange(300) % 7
+    truths = torch.nn.functional.one_hot(labels, 7).bool()
+    assert torch.equal(any_label_ranks(scores, truths), label_ranks(scores, labels))
+
+
+def test_several_labels_are_those_of_a_loop() -> None:
+    """Of k answers one is true if it is true however ties are broken."""
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randint(0, 5, (200, 6), generator=generator).float()
+    truths = torch.rand(200, 6, generator=generator) < 0.4
+    truths[:, 0] |= ~truths.any(1)
+    found = any_label_ranks(scores, truths)
+    for row in range(200):
+        order = sorted(range(6), key=lambda c: (-float(scores[row, c]), bool(truths[row, c])))  # the worst order
+        assert int(found[row]) == next(place for place, c in enumerate(order) if truths[row, c])
+    truths[7] = False
+    with pytest.raises(BadShape, match="image 7 has no true label; leave such images out"):
+        any_label_ranks(scores, truths)
+    with pytest.raises(BadShape, match=r"expected scores and truths \(N, classes\)"):
+        any_label_ranks(scores, truths[:, :5])
+
+
+@pytest.mark.parametrize("content", ["{", "{}", "[]", "[[1000]]", '[["a"]]', "[1]"])
+def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "real.json").write_text(content)
+    with pytest.raises(BadFile, match=r"real\.json: .*; give ReaL's real\.json"):
+        read_real(tmp_path / "real.json")
+
+
+def test_the_published_figures_come_out(real_data: Callable[[str], Path]) -> None:
+    """Of the ground truth 90.02 % is in its list; of a real network's answers, 72.73 % right, 77.61 %."""
+    folder = real_data("imagenet-meta")
+    lists = read_real(folder / "real.json")
+    assert sum(not one for one in lists) == 3163
+    names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, 50_001)]
+    figures = {}
+    for name in ("ground_truth", "model_predictions"):
+        answers = [int(line) for line in (folder / f"ilsvrc2012_val_{name}.txt").read_text().split()]
+        wrong = judged = 0.0
+        for start in range(0, 50_000, 5000):
+            part = slice(start, start + 5000)
+            scores = torch.nn.functional.one_hot(torch.tensor(answers[part]), 1000).float()
+            error, images = real_error(scores, names[part], lists)
+            wrong, judged = wrong + error * images, judged + images
+        figures[name] = round(100 - 100 * wrong / judged, 2)
+    assert judged == 50_000 - 3163
+    assert figures == {"ground_truth": 90.02, "model_predictions": 77.61}
