@@ -1,9 +1,10 @@
 """Training cifar_resnet20: topfive's step with its measured choice beside a plain eager PyTorch loop.
 
-Both sides train the same net from the same weights on the same 32-px images with batches of 128, SGD with momentum and
-label smoothing, on as many threads, and both cut and mirror every image anew (crops of 4 px padding). The plain loop is
-float32, contiguous, not compiled, and takes its batches by one fancy index, in its own process: cheaper than the usual
-per-image transforms in a DataLoader (see bench_supply), so that the ratio is not owed to a slow loader.
+Both sides train the same net from the same weights on the same 32-px images in batches as its recipe has them, by SGD
+with momentum and label smoothing, on as many threads, and both cut and mirror every image anew (crops of 4 px padding).
+The plain loop is float32, contiguous, not compiled, and takes its batches by one fancy index, in its own process:
+cheaper than the usual per-image transforms in a DataLoader (see bench_supply), so that the ratio is not owed to a slow
+loader.
 
 topfive's side is the step of `training.loop` itself, with loss, wrong answers and seeds counted; measuring the choices
 and compiling, which a run does once, come before the clock starts and are printed.
