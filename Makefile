@@ -2,9 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Threads that sleep while they wait keep their speed beside a busy neighbour.
-export OMP_WAIT_POLICY ?= PASSIVE
-
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/.user  ## install, hold the contest on scikit-learn's digits, say where the report is

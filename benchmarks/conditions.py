@@ -29,10 +29,10 @@ def options(document: str | None, rounds: int) -> argparse.ArgumentParser:
 def set_up(threads: int = THREADS) -> None:
     """The same threads and the same way of waiting for every side of a comparison.
 
-    OpenMP reads OMP_WAIT_POLICY when it is loaded, so a script that was started without it starts itself again.
+    OpenMP reads GOMP_SPINCOUNT when it is loaded, so a script that was started without it starts itself again.
     """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ["GOMP_SPINCOUNT"] = "10000"  # as the command line sets it
         os.execv(sys.executable, [sys.executable, *sys.argv])
     import torch
 
@@ -50,7 +50,7 @@ def conditions(n: int) -> dict[str, Any]:
         "torch_capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY", "unset"),
+        "gomp_spincount": os.environ.get("GOMP_SPINCOUNT", "unset"),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},

@@ -204,6 +204,27 @@ def test_scores_are_not_written_over_a_model(call: Call, photos: Path, run: Path
     assert (run / "model.safetensors").read_bytes() == before
 
 
+def test_crops_and_several_models(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
+    ten = call("evaluate", run, photos, "--crops", "10", "--json").json
+    assert (ten["crops"], ten["evaluated"]) == (10, 8)
+    assert "8 of 8 images, 10 crops averaged after the softmax" in call("evaluate", run, photos, "--crops", "10").out
+    lines = call("evaluate", run, run, photos, "--crops", "1,5", "--scores", tmp_path / "kept").out.splitlines()
+    assert [line.split()[:3] for line in lines[1:5]] == [
+        ["1", "1", "1"],
+        ["1", "5", "5"],
+        ["2", "1", "2"],
+        ["2", "5", "10"],
+    ]
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    rows = call("evaluate", run, run, photos, "--crops", "1,5", "--json").json
+    assert [(row["models"], row["report"]["crops"]) for row in rows] == [(1, 1), (1, 5), (2, 1), (2, 5)]
+    refused = call("evaluate", run, photos, "--crops", "3")
+    assert (refused.code, refused.err.splitlines()[-1][:53]) == (
+        2,
+        "topfive: --crops: expected 1, 5, 10 or 144, got 3; ch",
+    )
+
+
 def test_how_the_folder_was_read_is_said(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(photos, tmp_path / "photos")
     (folder / "notes.txt").write_text("dogs")

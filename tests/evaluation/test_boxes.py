@@ -109,8 +109,9 @@ def test_a_second_detection_takes_the_next_object_or_is_wrong() -> None:
     two = found(("a", 0.9, (0, 0, 99, 99)), ("a", 0.8, (0, 1, 99, 100)))
     assert average_precision(two, truths, "ilsvrc") == 1
     assert average_precision(two, truths, "voc2012") == 0.5
-    again = found(("a", 0.9, (0, 0, 99, 99)), ("a", 0.8, (0, 0, 99, 99)), ("a", 0.7, (0, 0, 99, 99)))
-    assert average_precision(again, {"a": objects((0, 0, 99, 99))}, "ilsvrc") == 1  # false ones after the last object
+    again = found(("a", 0.9, (0, 0, 99, 99)), ("a", 0.8, (0, 0, 99, 99)), ("a", 0.7, (200, 0, 299, 99)))
+    apart = {"a": objects((0, 0, 99, 99), (200, 0, 299, 99))}
+    assert average_precision(again, apart, "ilsvrc") == pytest.approx(1 / 2 + 1 / 2 * 2 / 3)  # the second is wrong
     before = found(("b", 0.9, (0, 0, 9, 9)), ("a", 0.8, (0, 0, 99, 99)))
     assert average_precision(before, {"a": objects((0, 0, 99, 99))}, "ilsvrc") == 0.5
 
@@ -185,5 +186,7 @@ def test_segmentation_is_scikit_learns_jaccard_without_void() -> None:
     expected = jaccard_score(truths[kept].numpy(), answers[kept].numpy(), labels=range(4), average=None)
     assert segmentation_iou(answers, truths, 4).tolist() == pytest.approx(expected.tolist())
     assert segmentation_iou(torch.zeros(2, 2), torch.zeros(2, 2), 2).isnan().tolist() == [False, True]
+    with pytest.raises(BadShape, match="expected answers from 0 to 3, got 0 to 5"):
+        segmentation_iou(torch.tensor([0, 5]), torch.tensor([0, 0]), 4)
     with pytest.raises(BadShape, match="expected maps of one shape"):
         segmentation_iou(answers, truths[0], 4)

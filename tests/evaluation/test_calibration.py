@@ -86,7 +86,16 @@ def test_sharpness_stays_finite_where_the_likelihood_has_no_optimum(sign: int, l
     assert low <= fit_sharpness(sign * torch.eye(3)[labels], labels) <= high
 
 
+def test_ties_are_wrong_and_equal_confidences_share_a_bin() -> None:
+    """A constant answer on images sorted by class: never right, and one bin however they are cut."""
+    found = calibration(torch.full((100, 10), 0.1), torch.arange(100) // 10)
+    assert (found.ece, found.ece_mass) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert [one.accuracy for one in found.bins] == [0]
+
+
 def test_what_are_no_probabilities_is_refused() -> None:
+    with pytest.raises(BadShape, match="expected finite scores, found others; leave out images"):
+        fit_sharpness(torch.tensor([[0.0, float("nan")]]), torch.tensor([0]))
     for rows in (torch.tensor([[2.0, 1.0]]), torch.tensor([[float("nan"), 1.0]])):
         with pytest.raises(BadShape, match="expected rows of probabilities that sum to 1; take softmax"):
             calibration(rows, torch.tensor([0]))

@@ -25,14 +25,23 @@ def made_up(entry: str, seed: int, images: int = 400, crops: int = 1, help_: flo
 def test_an_average_is_the_loops() -> None:
     models = [made_up("a", 0), made_up("b", 1, crops=10), made_up("c", 2)]
     found = average(models, [1, 2, 1])
-    assert (found.entry, found.kind, found.scores.shape) == ("a + b + c", "probabilities", (400, 1, 6))
+    assert (found.entry, found.kind, found.scores.shape) == ("a + b + c", "log-probabilities", (400, 1, 6))
     for row in range(0, 400, 37):
         mean = sum(
             share * torch.stack([view.double().softmax(0) for view in one.scores[row]]).mean(0)
             for share, one in zip((0.25, 0.5, 0.25), models, strict=True)
         )
-        torch.testing.assert_close(found.averaged[row].double(), mean, rtol=0, atol=1e-6)
-    assert torch.equal(average([found]).averaged, found.averaged)  # probabilities stay what they are
+        torch.testing.assert_close(found.probabilities[row], mean, rtol=0, atol=1e-6)
+    assert judge(found).document["crops"] == 10
+    torch.testing.assert_close(average([found]).averaged, found.averaged)
+    alone = average(models, [0, 1, 0])
+    torch.testing.assert_close(alone.probabilities, models[1].probabilities, rtol=0, atol=1e-6)
+
+
+def test_classes_in_another_order_are_matched_by_key() -> None:
+    a, b = made_up("a", 0), made_up("b", 1)
+    turned = replace(b, classes=LABELS[::-1], scores=b.scores.flip(2), labels=5 - b.labels)
+    assert torch.equal(average([a, turned]).averaged, average([a, b]).averaged)
 
 
 def test_an_ensemble_of_equals_errs_less() -> None:
@@ -52,7 +61,7 @@ def test_an_image_that_one_could_not_answer_is_answered_by_none() -> None:
 def test_what_does_not_belong_together_is_named() -> None:
     a, b = made_up("a", 0), made_up("b", 1)
     with pytest.raises(BadData, match="expected one list of classes, got two of a and b"):
-        average([a, replace(b, classes=LABELS[::-1])])
+        average([a, replace(b, classes=(*LABELS[:5], ClassLabel("other", "other")))])
     with pytest.raises(BadData, match="expected the same images, those of a and b differ in 7"):
         average([a, replace(b, ids=(*a.ids[:7], "other", *a.ids[8:]))])
     with pytest.raises(BadData, match="expected the same labels, those of a and b differ"):

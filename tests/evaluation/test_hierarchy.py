@@ -27,7 +27,7 @@ KEYS = ["poodle", "beagle", "tabby", "car"]
 
 def test_costs_by_hand() -> None:
     """A poodle and a tabby meet in `pet`, of height 1, lower than `animal`, of height 2."""
-    assert ANIMALS.heights == {
+    assert ANIMALS.heights() == {
         "thing": 3, "animal": 2, "dog": 1, "cat": 1, "pet": 1, "poodle": 0, "beagle": 0, "tabby": 0, "car": 0,
     }  # fmt: skip
     expected = [[0, 1, 1, 3], [1, 0, 2, 3], [1, 2, 0, 3], [3, 3, 3, 0]]
@@ -36,7 +36,8 @@ def test_costs_by_hand() -> None:
 
 def slow_cost(tree: Hierarchy, a: str, b: str) -> int:
     """Literally: the least height over all common ancestors, 0 for the same class."""
-    return 0 if a == b else min(tree.heights[node] for node in tree.ancestors(a) & tree.ancestors(b))
+    heights = tree.heights()
+    return 0 if a == b else min(heights[node] for node in tree.ancestors(a) & tree.ancestors(b))
 
 
 def test_costs_of_random_trees_are_those_of_a_slow_walk() -> None:
@@ -45,7 +46,7 @@ def test_costs_of_random_trees_are_those_of_a_slow_walk() -> None:
         edges = [(str(int(torch.randint(node, (), generator=generator))), str(node)) for node in range(1, 40)]
         edges += [(str(node // 3), str(node)) for node in range(3, 40, 5)]  # second parents
         tree = Hierarchy.of(edges)
-        keys = [node for node, height in tree.heights.items() if height == 0]
+        keys = [node for node, height in tree.heights().items() if height == 0]
         costs = tree.costs(keys)
         assert torch.equal(costs, costs.T)
         for row, a in enumerate(keys):
@@ -99,7 +100,9 @@ def test_figures_by_hand() -> None:
     assert mistake_severity(scores, labels, costs) == pytest.approx(2.5)
     assert mistake_severity(scores[:1], labels[:1], costs) is None
     with pytest.raises(BadShape, match="expected k from 1 to the 4 classes, got 5"):
-        hierarchical_cost(scores, labels, costs, 5)
+        hierarchical_distance(scores, labels, costs, 5)
+    with pytest.raises(BadShape, match="not defined for 4 answers of 4 classes; give a smaller k"):
+        hierarchical_cost(scores, labels, costs, 4)
 
 
 def test_ties_and_broken_images_count_against_the_label() -> None:
@@ -126,6 +129,7 @@ def test_the_least_costly_answer_may_be_a_safe_one() -> None:
     found = least_costly(probabilities, costs)
     torch.testing.assert_close(found[0], -torch.tensor(expected))
     assert found.argmax(1).item() in (0, 1)
+    assert least_costly(probabilities.double(), costs).dtype == torch.float64  # as saved scores give them
 
 
 def test_real_mistakes_in_the_real_tree(real_data: Callable[[str], Path]) -> None:

@@ -182,6 +182,8 @@ def test_a_bootstrap_of_nothing_or_of_both_kinds_is_refused() -> None:
     some = torch.zeros(4, dtype=torch.long)
     with pytest.raises(BadShape, match="expected strata or clusters, got both"):
         bootstrap(torch.rand(4), strata=some, clusters=some)
-    for values in (torch.zeros(0), torch.tensor([1.0, float("nan")])):
+    with pytest.raises(BadShape, match=r"expected a group for each of 4 values, got \(3,\)"):
+        bootstrap(torch.rand(4), strata=some[:3])
+    for values in (torch.zeros(0), torch.tensor([1.0, float("nan")]), torch.rand(3, 2)):
         with pytest.raises(BadShape, match="expected finite values"):
             bootstrap(values)

@@ -11,6 +11,7 @@ from topfive.evaluation.reassessed import places, read_real, real_error
 from topfive.metrics import any_label_ranks, label_ranks
 
 NAMES = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (3, 1, 2)]
+KEYS = [f"n{number:08d}" for number in range(1000)]
 
 
 def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
@@ -19,13 +20,17 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
     scores = torch.zeros(3, 1000)
     scores[1, 1] = 1  # image 1
     scores[2, 4] = 1  # image 2
-    assert real_error(scores, NAMES, lists) == (0, 2)
-    assert real_error(scores.roll(1, 0), NAMES, lists) == (1, 2)
+    assert real_error(scores, KEYS, NAMES, lists) == (0, 2)
+    assert real_error(scores.roll(1, 0), KEYS, NAMES, lists) == (1, 2)
+    turned = real_error(scores.flip(1), KEYS[::-1], NAMES, lists)
+    assert turned == (0, 2)  # the classes in another order, as the development kits have them
+    with pytest.raises(BadData, match="expected ILSVRC's 1,000 classes, got 10 keys and scores of 1000"):
+        real_error(scores, KEYS[:10], NAMES, lists)
     for name in ("val/1.jpg", "ILSVRC2012_val_00000004.JPEG", "ILSVRC2012_val_00000000.JPEG"):
         with pytest.raises(BadData, match=f"expected names such as .* up to 3, found {name}"):
             places([name], 3)
     with pytest.raises(BadData, match="expected an image with a label, found none"):
-        real_error(scores[:1], NAMES[:1], lists)
+        real_error(scores[:1], KEYS, NAMES[:1], lists)
 
 
 def test_with_one_label_ranks_are_the_usual_ones() -> None:
@@ -74,7 +79,7 @@ def test_the_published_figures_come_out(real_data: Callable[[str], Path]) -> Non
         for start in range(0, 50_000, 5000):
             part = slice(start, start + 5000)
             scores = torch.nn.functional.one_hot(torch.tensor(answers[part]), 1000).float()
-            error, images = real_error(scores, names[part], lists)
+            error, images = real_error(scores, KEYS, names[part], lists)
             wrong, judged = wrong + error * images, judged + images
         figures[name] = round(100 - 100 * wrong / judged, 2)
     assert judged == 50_000 - 3163

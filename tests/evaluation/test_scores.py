@@ -18,7 +18,7 @@ from topfive.data.crops import Crops, cut
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import Broken, ImageSet
-from topfive.errors import BadData, BadFile, UnknownName
+from topfive.errors import BadData, BadFile, Misused, UnknownName
 from topfive.evaluation import Scores, judge, load_scores, score
 from topfive.evaluation.report import right_answers
 from topfive.models.modelfile import save
@@ -62,9 +62,9 @@ def test_every_image_is_scored_once_and_a_broken_one_is_counted_and_named(tmp_pa
 def test_crops_are_scored_as_one_at_a_time_would_be(tmp_path: Path, crops: Crops) -> None:
     """Every view of every image by itself; then the mean of the probabilities, and the error that follows."""
     data, model = photos(tmp_path), linear()
-    found = score(model, data, crops=crops, batch_size=64)
+    found = score(model, data, crops=crops, batch_size=64, apart=True)
     split = data.split("val")
-    assert found.scores.shape[1] == int(crops)
+    assert found.scores.shape[1] == found.crops == int(crops)
     for row in range(len(split)):
         if split.ids[row] in BROKEN:
             assert found.scores[row].isnan().all()
@@ -74,9 +74,30 @@ def test_crops_are_scored_as_one_at_a_time_would_be(tmp_path: Path, crops: Crops
         slow_scores = torch.cat([model.scores(to_images(view[None].copy())) for view in every])
         torch.testing.assert_close(found.scores[row], slow_scores, rtol=1e-5, atol=1e-5)
         mean = sum(one.double().softmax(0) for one in slow_scores) / len(every)
-        torch.testing.assert_close(found.averaged[row].double(), mean, rtol=0, atol=1e-6)
+        torch.testing.assert_close(found.probabilities[row], mean, rtol=0, atol=1e-6)
     assert f", {crops} crops averaged after the softmax" in judge(found).to_text()
     assert judge(found).document["evaluated"] == 40
+    whole = score(model, data, crops=crops, batch_size=64)
+    assert (whole.scores.shape[1], whole.crops, whole.kind) == (1, int(crops), "log-probabilities")
+    torch.testing.assert_close(whole.averaged, found.averaged, rtol=0, atol=1e-6, equal_nan=True)
+    assert f", {crops} crops" in judge(load_scores(whole.save(tmp_path / "s.safetensors"))).to_text()
+
+
+def test_no_crop_but_one_is_cut_from_images_in_a_border(tmp_path: Path) -> None:
+    model = linear()
+    bordered = replace(model, geometry=Geometry(model.geometry.crop - 4, model.geometry.crop))
+    score(bordered, photos(tmp_path))
+    with pytest.raises(Misused, match=r"--crops: pixels_linear sees images in a border, .*; give 1"):
+        score(bordered, photos(tmp_path / "again"), crops="5")
+
+
+def test_what_is_too_improbable_for_float32_keeps_its_rank() -> None:
+    """Sharp margins: the second answer's probability is e^-200, and it is still the second."""
+    scores = torch.tensor([[[300.0, 100.0, 50.0, 0.0, -50.0, -90.0]] * 2])
+    labels = tuple(ClassLabel(key, key) for key in "uvwxyz")
+    found = Scores("hog_svm", "val", scores, torch.tensor([1]), ("a",), labels, "margins")
+    assert judge(found).document["top5_error"] == 0
+    assert found.averaged[0].argsort(descending=True).tolist() == list(range(6))
 
 
 def test_files_and_memory_are_scored_alike(tmp_path: Path) -> None:
@@ -147,7 +168,7 @@ def test_crops_are_averaged_and_an_answer_is_right_when_it_beats_all_others() ->
     scores = torch.tensor([[[4.0, 1.0], [0.0, 2.0]], [[0.0, 1.0], [1.0, 0.0]], [[0.0, 3.0], [0.0, 1.0]]])
     found = Scores("mlp", "val", scores, torch.tensor([0, 1, 1]), ("a", "b", "c"), LABELS[:2], "logits")
     shares = [[1 / (1 + math.exp(b - a)) for a, b in one] for one in scores.tolist()]  # of the first class
-    assert found.averaged[:, 0].tolist() == pytest.approx([sum(one) / 2 for one in shares])
+    assert found.probabilities[:, 0].tolist() == pytest.approx([sum(one) / 2 for one in shares])
     assert torch.equal(replace(found, scores=scores[:, :1]).averaged, scores[:, 0])  # of one crop as they are
     assert right_answers(found).tolist() == [True, False, True]  # the second is a tie
 
@@ -176,9 +197,9 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "expected format 1, got 2"),
+        ({"format": 1}, "expected format 2, got 1"),
         ({"ids": ["a.jpg"]}, r"expected scores \(1, 2, 6\), got \(9, 2, 6\) and labels \(9,\)"),
-        ({"crops": 10}, r"expected scores \(9, 10, 6\), got \(9, 2, 6\)"),
+        ({"views": 10}, r"expected scores \(9, 10, 6\), got \(9, 2, 6\)"),
         ({"classes": [{"key": "u", "name": "u"}]}, r"expected scores \(9, 2, 1\)"),
         ({"classes": [{"key": "u"}] * 6}, "name"),
         ({"broken": [1]}, "mapping"),

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.svm import LinearSVC
 from torch import Tensor
 
 from topfive.data.geometry import Geometry
@@ -56,6 +57,13 @@ def test_the_machine_tells_digits_apart_and_travels(few_digits: ImageSet) -> Non
     test = few_digits.split("test")
     margins = net.svm(extract_codes(net, test, SIDE, 1).codes)
     assert (margins.argmax(1) == test.labels).float().mean() > 0.8
+    hog, seen = (described(net, split)[0].double().numpy() for split in (few_digits.split("train"), test))
+    gamma = float(net.channels["hog"].compare.sharpness)  # type: ignore[union-attr]
+    every = Nystroem(gamma=gamma, n_components=120, random_state=0).fit(hog)
+    theirs = LinearSVC(C=10.0, dual=True, tol=1e-6, max_iter=100_000)
+    theirs.fit(every.transform(hog), few_digits.split("train").labels.numpy())
+    answers = torch.from_numpy(theirs.predict(every.transform(seen)))
+    assert (answers == margins.argmax(1)).float().mean() > 0.95
     fresh = build("hog_rbf", 10, image=16, landmarks=120).eval()
     fresh.load_state_dict(net.state_dict())
     some = torch.rand(3, 3, 16, 16)

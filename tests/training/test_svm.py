@@ -10,8 +10,8 @@ from sklearn.svm import LinearSVC
 from torch import Tensor, nn
 
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import ImageSet, Split
-from topfive.errors import BadData, Misused
+from topfive.data.imageset import ImageSet, Split, evenly, subset
+from topfive.errors import BadData, Diverged, Misused
 from topfive.evaluation import judge, score
 from topfive.models import build
 from topfive.models.coded import CodedSvm
@@ -103,12 +103,17 @@ def test_codes_that_took_long_are_not_computed_again(
         patch.setattr(svm, "choose_c", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             fit_svm(stopped, stage, split, geometry, 0, 1, tmp_path)
-    assert [file.name for file in (tmp_path / "checkpoint").iterdir()] == ["codes_all.safetensors"]
+    [kept] = (tmp_path / "checkpoint").iterdir()
+    assert kept.name.startswith("codes_all_")
     with monkeypatch.context() as patch:
         patch.setattr(svm, "extract_codes", lambda *_, **__: 1 / 0)
         fit_svm(went_on, stage, split, geometry, 0, 1, tmp_path)
     for name, value in plain.state_dict().items():
         assert torch.equal(value, went_on.state_dict()[name]), name
+    for other in (stage.model_copy(update={"mirror": False}), stage):  # other settings, then other images, find none
+        images = split if other is not stage else subset(split, list(range(100)))
+        fit_svm(build("hog_svm", 10, image=16), other, images, geometry, 0, 1, tmp_path)
+    assert len(list((tmp_path / "checkpoint").iterdir())) == 3
     svm.drop_codes(tmp_path)
     assert not list((tmp_path / "checkpoint").iterdir())
 
@@ -122,13 +127,32 @@ def test_a_full_disk_does_not_end_a_run_that_could_do_without(
     assert "if the run is stopped, its codes are computed again" in caplog.text
 
 
+def test_codes_that_cannot_be_packed_are_said_and_weights_that_are_no_numbers_end_the_run(
+    few_digits: ImageSet, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = few_digits.split("train")
+    fit_svm(build("hog_svm", 10, image=16), Svm(iterations=2, memory_gb=1e-6), split, Geometry(16, 16), 0, 1)
+    assert "kept as they are: 1764 numbers are no multiple of 8" in caplog.text
+    monkeypatch.setattr(linear_svm, "fit_weights", lambda codes, labels, start, c, iterations: start + torch.nan)
+    with pytest.raises(Diverged, match="the SVM's weights are not finite at c = 1; give a smaller c"):
+        fit_svm(build("hog_svm", 10, image=16), Svm(), split, Geometry(16, 16), 0, 1)
+
+
+def test_the_sample_of_codes_is_from_all_over(few_digits: ImageSet) -> None:
+    split = few_digits.split("train")
+    for number in (1, 7, 60, 61, 119, 120, 500):
+        rows = [split.ids.index(id_) for id_ in evenly(split, number).ids]
+        assert len(set(rows)) == min(number, 120)
+        assert max(b - a for a, b in zip([*rows, 120], [*rows[1:], 120, 120], strict=True)) <= -(-120 // len(rows))
+
+
 def test_packed_codes_are_solved_by_averaged_sgd(few_digits: ImageSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kept at one bit a number, HOG of 60 digits is still read."""
     solved: list[str] = []
     for name in ("fit_weights", "fit_by_sgd"):
         real = getattr(linear_svm, name)
         monkeypatch.setattr(linear_svm, name, lambda *given, n=name, f=real: solved.append(n) or f(*given))
-    net = build("hog_svm", 10, image=18).eval()  # 4 x 4 blocks of 36: a multiple of 8
+    net = build("hog_svm", 10, image=18).eval()  # 8 x 8 blocks of 36: a multiple of 8
     split, geometry = few_digits.split("train"), Geometry(18, 18)
     fit_svm(net, Svm(c=1.0, memory_gb=1e-6), split, geometry, 0, 1)
     assert set(solved) == {"fit_by_sgd"}

@@ -115,7 +115,7 @@ def test_settings_reach_the_stage(digits: ImageSet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "size", "lr"), [(1000, 64, 0.1), (511, 32, 0.05), (512, 64, 0.1), (255, 16, 0.025), (90, 16, 0.025)]
+    ("images", "size", "lr"), [(1000, 64, 0.1), (1024, 128, 0.2), (511, 32, 0.05), (512, 64, 0.1), (90, 16, 0.025)]
 )
 def test_few_images_come_in_smaller_batches_and_that_is_said(images: int, size: int, lr: float) -> None:
     pixels = torch.zeros(images, 3, 32, 32, dtype=torch.uint8)
@@ -126,9 +126,9 @@ def test_few_images_come_in_smaller_batches_and_that_is_said(images: int, size: 
     assert isinstance(stage, Sgd)
     assert (stage.batch_size, stage.optimizer.lr) == (size, pytest.approx(lr))
     said = (
-        f"batches of {size} images and a learning rate of {lr:g} in place of 64 and 0.1: there are {images:,} images"
+        f"batches of {size} images and a learning rate of {lr:g} in place of 128 and 0.2: there are {images:,} images"
     )
-    assert changes == ([] if size == 64 else [said + " only"])
+    assert changes == ([] if size == 128 else [said + " only"])
     asked, _ = fit_recipe("cifar_resnet20", data, settings={"batch_size": "128"})
     assert isinstance(asked.stage[0], Sgd) and asked.stage[0].batch_size == 128
 

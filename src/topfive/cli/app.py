@@ -37,8 +37,9 @@ def main() -> None:
     """Run the command line: errors become one sentence on stderr and an exit code."""
     from topfive.errors import TopfiveError
 
-    # Threads that spin while they wait lose up to ten times their speed to one busy neighbour; sleeping costs little.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait spin for a few microseconds and then sleep: docs/architecture.md, "Speed", has the figures.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # Images have a limit of their own, `data.decode.MAX_PIXELS`; Pillow's warning from 89 million px on adds nothing.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

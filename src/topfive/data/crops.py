@@ -15,7 +15,6 @@ from topfive.data.decode import decoding_pool
 from topfive.data.geometry import (
     Geometry,
     Pixels,
-    center,
     resize_box,
     resize_short,
     resized,
@@ -96,7 +95,7 @@ def cut(image: Pixels, crops: Crops, geometry: Geometry) -> Pixels:
         square = scaled[view.top : view.top + view.side, view.left : view.left + view.side]
         if view.side != crop:
             square = resize_box(square, (0, 0, view.side, view.side), (crop, crop), geometry.interpolation)
-        found.append(center(square, crop))  # a very wide image may end before its last square does
+        found.append(square)
     return np.stack(found)
 
 

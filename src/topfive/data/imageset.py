@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from topfive.data.decode import decode
+from topfive.data.draws import id_keys, uniform
 from topfive.errors import Misused, look_up
 
 
@@ -99,6 +100,29 @@ class ImageSet:
             for id_, index in zip(split.ids, split.labels.tolist(), strict=True):
                 digest.update(f"{name}\t{id_}\t{index}\n".encode())
         return digest.hexdigest()
+
+
+def fingerprint(split: Split) -> str:
+    """SHA-256 that changes when an image does: over its file's size and time, or over pixels that are in memory."""
+    digest = hashlib.sha256()
+    if split.pixels is not None:
+        digest.update(split.pixels.contiguous().numpy().tobytes())
+    for path in split.paths or ():
+        found = path.stat() if path.exists() else None
+        digest.update(f"{path}\t{found and (found.st_size, found.st_mtime_ns)}\n".encode())
+    return digest.hexdigest()
+
+
+def evenly(split: Split, images: int) -> Split:
+    """So many images from all over a split, at most all: class folders come class by class."""
+    number = min(images, len(split))
+    return subset(split, [place * len(split) // number for place in range(number)])
+
+
+def drawn(split: Split, images: int, seed: int) -> Split:
+    """So many images, at most all, chosen by their ids, in the split's order."""
+    draws = uniform(seed, 0, id_keys(split.ids), 1)[:, 0]
+    return subset(split, sorted(draws.argsort(kind="stable")[:images].tolist()))
 
 
 def subset(split: Split, rows: list[int]) -> Split:

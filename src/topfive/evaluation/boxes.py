@@ -181,6 +181,11 @@ def segmentation_iou(answers: Tensor, truths: Tensor, classes: int, void: int = 
             f"segmentation_iou: expected maps of one shape, got {tuple(answers.shape)} and {tuple(truths.shape)}"
         )
     counted = truths != void
+    for name, maps in (("answers", answers[counted]), ("truths", truths[counted])):
+        if len(maps) and not 0 <= int(maps.min()) <= int(maps.max()) < classes:
+            raise BadShape(
+                f"segmentation_iou: expected {name} from 0 to {classes - 1}, got {int(maps.min())} to {int(maps.max())}"
+            )
     cells = truths[counted].long() * classes + answers[counted].long()
     counts = torch.bincount(cells, minlength=classes * classes).view(classes, classes).double()
     shared = counts.diagonal()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.errors import BadShape
-from topfive.metrics import check_pair
+from topfive.metrics import check_pair, label_ranks
 
 BINS = 15  # Guo et al., sec. 2
 SHARPEST = 100.0  # where all answers are right, or all wrong, no factor is best
@@ -47,17 +47,15 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Cali
     if not bool(((probabilities.sum(1) - 1).abs() < 1e-3).all()):  # false for NaN too
         raise BadShape("calibration: expected rows of probabilities that sum to 1; take softmax of the scores first")
     exact = probabilities.double()
-    confidence, answers = exact.max(1)
-    right = answers == labels
+    confidence, right = exact.amax(1), label_ranks(exact, labels) == 0  # a tie is no right answer
     width = _binned(confidence, right, (confidence * bins).ceil().long().clamp(1, bins) - 1)
-    ranks = confidence.argsort(stable=True).argsort(stable=True)
+    ranks = torch.searchsorted(confidence.sort().values, confidence)  # one for all that are equally confident
     mass = _binned(confidence, right, ranks * bins // len(labels))
-    truth = nn.functional.one_hot(labels, exact.shape[1])
     own = exact.gather(1, labels[:, None])[:, 0]
     return Calibration(
         ece=_gap(width, len(labels)),
         ece_mass=_gap(mass, len(labels)),
-        brier=float((exact - truth).square().sum(1).mean()),
+        brier=float((exact.square().sum(1) - 2 * own + 1).mean()),
         nll=float(-own.clamp_min(1e-12).log().mean()),
         bins=width,
     )
@@ -81,8 +79,10 @@ def _gap(bins: tuple[Bin, ...], images: int) -> float:
 def fit_sharpness(scores: Tensor, labels: Tensor) -> float:
     """The factor that makes softmax(factor x scores) most likely on these images: 1 over Guo's temperature (4.2).
 
-    Fit it on images that neither train nor judge (law 10).
+    scores: (N, classes) of one crop. Fit it on images that neither train nor judge (law 10). Raises BadShape for NaN.
     """
+    if not bool(scores.isfinite().all()):
+        raise BadShape("fit_sharpness: expected finite scores, found others; leave out images that were not answered")
     log_factor = torch.zeros((), dtype=torch.float64, requires_grad=True)
     solver = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
 

@@ -5,8 +5,10 @@ Sutskever, Hinton 2012, table 2; Szegedy et al. 2014, arXiv:1409.4842, sec. 7). 
 Niculescu-Mizil, Crew, Ksikes 2004, ICML 2004.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
@@ -18,50 +20,65 @@ from topfive.metrics import label_ranks
 SELECTING = 0.2  # share of the images that choose an ensemble; the others judge it
 
 
-def check_together(each: Sequence[Scores]) -> None:
-    """Raise BadData, which names what differs, unless all scores are of the same images, labels and classes."""
+def together(each: Sequence[Scores]) -> list[Scores]:
+    """The scores of several models with their classes in the first one's order, matched by key (law 1).
+
+    Raises BadData, which names what differs, unless all are of the same images, labels and classes.
+    """
     first = each[0]
-    for other in each[1:]:
+    keys = [label.key for label in first.classes]
+    found = []
+    for other in each:
         names = f"{first.entry} and {other.entry}"
-        if [label.key for label in first.classes] != [label.key for label in other.classes]:
+        theirs = [label.key for label in other.classes]
+        if sorted(keys) != sorted(theirs):
             raise BadData(f"ensemble: expected one list of classes, got two of {names}; score both on the same data")
+        columns = torch.tensor([theirs.index(key) for key in keys])
+        places = torch.tensor([keys.index(key) for key in theirs])
+        same = replace(other, classes=first.classes, scores=other.scores[..., columns], labels=places[other.labels])
         if first.ids != other.ids:
             different = next((a for a, b in zip(first.ids, other.ids, strict=False) if a != b), "their number")
-            raise BadData(
-                f"ensemble: expected the same images, those of {names} differ in {different}; score them anew"
-            )
-        if not torch.equal(first.labels, other.labels):
+            raise BadData(f"ensemble: expected the same images, those of {names} differ in {different}; score anew")
+        if not torch.equal(first.labels, same.labels):
             raise BadData(f"ensemble: expected the same labels, those of {names} differ; score them anew")
+        found.append(same)
+    return found
 
 
 def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> Scores:
-    """The weighted mean of the models' probabilities, each first averaged over its own crops.
+    """The weighted mean of the models' probabilities, each first averaged over its own crops; as logarithms.
 
-    An image that one of them could not answer is answered by none. Raises BadData where images or classes differ.
+    An image that one of them could not answer is answered by none. Of models that saw different numbers of crops the
+    greatest is noted. Raises BadData where images or classes differ.
     """
-    check_together(each)
+    each = together(each)
     shares = torch.tensor(weights if weights is not None else [1.0] * len(each), dtype=torch.float64)
     if len(shares) != len(each) or bool((shares < 0).any()) or not float(shares.sum()) > 0:
         raise Misused(f"ensemble: expected {len(each)} weights, none below 0 and one above, got {shares.tolist()}")
-    shares = shares / shares.sum()
-    mean = torch.zeros(each[0].averaged.shape, dtype=torch.float64)
-    for share, one in zip(shares, each, strict=True):
-        mean += share * one.probabilities
-    broken = {image.id: image for one in each for image in one.broken}
-    names = " + ".join(one.entry for one in each)
+    taken = [(float(share / shares.sum()), one) for share, one in zip(shares, each, strict=True) if share > 0]
+    total = torch.stack([one.averaged.double().log_softmax(1) + math.log(share) for share, one in taken]).logsumexp(0)
+    broken = {image.id: image for _, one in taken for image in one.broken}
     return replace(
-        each[0], entry=names, scores=mean.float()[:, None], kind="probabilities", model="",
-        broken=tuple(broken[id_] for id_ in each[0].ids if id_ in broken),
+        each[0], entry=" + ".join(one.entry for one in each), scores=total.float()[:, None], kind="log-probabilities",
+        model="", broken=tuple(broken[id_] for id_ in each[0].ids if id_ in broken),
+        each=max(one.crops for one in each),
     )  # fmt: skip
 
 
-def select(each: Sequence[Scores], seed: int = 0, most: int = 20) -> tuple[list[int], list[int]]:
-    """Greedy forward selection: which models to average, a model as often as it helps, and the rows that chose them.
+class Selection(NamedTuple):
+    """models: by their places, one as often as it was taken. choosers: the rows of the images that chose them."""
+
+    models: list[int]
+    choosers: list[int]
+
+
+def select(each: Sequence[Scores], seed: int = 0, most: int = 20) -> Selection:
+    """Greedy forward selection: which models to average, a model as often as it helps.
 
     In each turn the model that leaves fewest wrong is added, of those alike the earlier one; it ends where none helps.
     SELECTING of the images choose, by their ids, and must not judge what they chose (law 10).
     """
-    check_together(each)
+    each = together(each)
     chosen = torch.from_numpy(uniform(seed, 3, id_keys(each[0].ids), 1)[:, 0] < SELECTING)
     if not chosen.any() or chosen.all():
         raise BadData(f"ensemble: expected images enough to choose and to judge, got {len(chosen)}; give more images")
@@ -76,4 +93,4 @@ def select(each: Sequence[Scores], seed: int = 0, most: int = 20) -> tuple[list[
         fewest = wrong[best]
         taken.append(best)
         total += answers[best]
-    return taken, chosen.nonzero()[:, 0].tolist()
+    return Selection(taken, chosen.nonzero()[:, 0].tolist())

@@ -52,7 +52,6 @@ class Hierarchy:
             edges += pairwise(nodes)
         return cls.of(edges)
 
-    @property
     def heights(self) -> dict[str, int]:
         """The longest way from each node down to a leaf."""
         heights: dict[str, int] = {}
@@ -77,7 +76,7 @@ class Hierarchy:
 
         Raises BadData where a class is not in the tree or two have no common ancestor.
         """
-        heights = self.heights
+        heights = self.heights()
         if missing := [key for key in keys if key not in heights]:
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise BadData(
@@ -139,7 +138,13 @@ def guesses(scores: Tensor, costs_of_label: Tensor, k: int) -> Tensor:
 
 
 def hierarchical_cost(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5) -> float:
-    """The Challenge's of 2010: the mean over images of the least cost of k answers."""
+    """The Challenge's of 2010: the mean over images of the least cost of k answers.
+
+    The Challenge's heights are those of all WordNet; a smaller tree gives other figures. Not defined for as many
+    answers as classes, of which one is always right (law 6): raises BadShape.
+    """
+    if k >= scores.shape[1] > 1:
+        raise BadShape(f"hierarchical_cost: not defined for {k} answers of {scores.shape[1]} classes; give a smaller k")
     return float(guesses(scores, costs[labels], k).amin(1).double().mean())
 
 
@@ -162,4 +167,4 @@ def least_costly(probabilities: Tensor, costs: Tensor) -> Tensor:
 
     Karthik, Prabhu, Dokania, Gandhi 2021, ICLR 2021 (arXiv:2104.00795), eq. 1.
     """
-    return -(probabilities @ costs)
+    return -(probabilities @ costs.to(probabilities))

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 from torch import Tensor
 
 from topfive.errors import BadShape
 
+AT_A_TIME = 5_000_000  # numbers of a bootstrap's draws, 40 MB
 Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
@@ -42,24 +44,42 @@ def bootstrap(
     """
     if strata is not None and clusters is not None:
         raise BadShape("bootstrap: expected strata or clusters, got both; give one of them")
-    generator = np.random.default_rng(seed)
+    groups = strata if clusters is None else clusters
     numbers = values.double().numpy()
-    if not len(numbers) or not np.isfinite(numbers).all():
-        raise BadShape(f"bootstrap: expected finite values (N,), N > 0, got {len(numbers)} with {numbers!r}")
+    if values.ndim != 1 or not len(numbers) or not np.isfinite(numbers).all():
+        raise BadShape(
+            f"bootstrap: expected finite values (N,), N > 0, got {tuple(values.shape)}; leave out the others"
+        )
+    if groups is not None and groups.shape != values.shape:
+        raise BadShape(f"bootstrap: expected a group for each of {len(numbers)} values, got {tuple(groups.shape)}")
+    generator = np.random.default_rng(seed)
+    homes = np.zeros(len(numbers), dtype=np.int64)
+    if groups is not None:
+        homes = np.unique(groups.numpy(), return_inverse=True)[1]
     if clusters is not None:
-        homes = clusters.numpy()
         sums, sizes = (np.bincount(homes, weights=one) for one in (numbers, np.ones_like(numbers)))
-        kinds, counts = np.unique(np.stack([sums, sizes])[:, sizes > 0], axis=1, return_counts=True)
-        drawn = generator.multinomial(counts.sum(), counts / counts.sum(), size=draws)
-        means = (drawn @ kinds[0]) / (drawn @ kinds[1])
+        kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
+        totals = _drawn(generator, counts, np.asarray(kinds.T, np.float64), draws)
+        means = totals[:, 0] / totals[:, 1]
     else:
         means = np.zeros(draws)
-        homes = np.zeros(len(numbers), dtype=np.int64) if strata is None else strata.numpy()
-        for home in np.unique(homes):
+        for home in range(homes.max() + 1):
             kinds, counts = np.unique(numbers[homes == home], return_counts=True)
-            means += generator.multinomial(counts.sum(), counts / counts.sum(), size=draws) @ kinds / len(numbers)
+            means += _drawn(generator, counts, np.asarray(kinds[:, None], np.float64), draws)[:, 0] / len(numbers)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def _drawn(
+    generator: np.random.Generator, counts: NDArray[np.int64], kinds: NDArray[np.float64], draws: int
+) -> NDArray[np.float64]:
+    """Sums over what is drawn, (draws, S), a bounded part of the draws at a time. kinds: (K, S), as often as counts."""
+    parts = []
+    few = max(1, AT_A_TIME // len(counts))
+    for start in range(0, draws, few):
+        size = min(few, draws - start)
+        parts.append(generator.multinomial(counts.sum(), counts / counts.sum(), size=size) @ kinds)
+    return np.concatenate(parts)
 
 
 def mcnemar(only_a_right: int, only_b_right: int) -> float:

@@ -51,14 +51,24 @@ def places(ids: Sequence[str], images: int) -> list[int]:
     return found
 
 
-def real_error(scores: Tensor, ids: Sequence[str], lists: Sequence[Sequence[int]], k: int = 1) -> tuple[float, int]:
+def real_error(
+    scores: Tensor, keys: Sequence[str], ids: Sequence[str], lists: Sequence[Sequence[int]], k: int = 1
+) -> tuple[float, int]:  # fmt: skip
     """The share of the images none of whose true labels is among the k best, and how many images have any.
 
-    scores: (N, 1000), classes in the order of their wnids. Ties and NaN count against the labels.
+    scores: (N, 1000). keys: the classes' wnids, in the order of the scores: ReaL counts them in sorted order, the
+    development kits in another (law 1). Ties and NaN count against the labels. Raises BadData for other classes.
     """
+    if len(set(keys)) != 1000 or scores.shape[1] != 1000:
+        raise BadData(
+            f"ReaL: expected ILSVRC's 1,000 classes, got {len(set(keys))} keys and scores of {scores.shape[1]}; give a "
+            "model of these"
+        )
+    column = {key: place for place, key in enumerate(keys)}
+    columns = [column[key] for key in sorted(keys)]
     truths = torch.zeros(scores.shape, dtype=torch.bool)
     for row, place in enumerate(places(ids, len(lists))):
-        truths[row, list(lists[place])] = True
+        truths[row, [columns[label] for label in lists[place]]] = True
     labelled = truths.any(1)
     if not labelled.any():
         raise BadData("ReaL: expected an image with a label, found none; give more images")

@@ -85,7 +85,7 @@ def judge(scores: Scores) -> Report:
             "split": scores.split,
             "evaluated": images,
             "of": images,
-            "crops": scores.scores.shape[1],
+            "crops": scores.crops,
             "top1_error": top1,
             "top1_interval": top1_interval,
             "top5_error": top5,
@@ -104,10 +104,11 @@ def judge(scores: Scores) -> Report:
 
 def _calibration(scores: Scores) -> dict[str, Any] | None:
     """What the probabilities are worth on the images that were answered; None where there is none."""
-    answered = ~scores.probabilities.isnan().any(1)
+    probabilities = scores.probabilities
+    answered = ~probabilities.isnan().any(1)
     if not answered.any():
         return None
-    found = calibration(scores.probabilities[answered], scores.labels[answered])
+    found = calibration(probabilities[answered], scores.labels[answered])
     return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum())}
 
 

@@ -1,6 +1,7 @@
 """Scores files: what a model answered on every image of a split; every figure is computed from them in seconds."""
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,16 +20,17 @@ from topfive.models.modelfile import Model, best_device
 
 log = logging.getLogger("topfive")
 
-FORMAT = 1
+FORMAT = 2
+DECODED = 8  # images at least whose squares are cut side by side
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
 @dataclass(frozen=True)
 class Scores:
-    """scores: float32 (N, crops, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
+    """scores: float32 (N, views, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
 
-    kind: what the scores are: `logits`, `margins`, or `probabilities` of an ensemble. model, data: SHA-256 of the model
-    file and of the data's manifest.
+    kind: what the scores are: `logits`, `margins`, or `log-probabilities` where several crops or models are one. each:
+    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest.
     """
 
     entry: str
@@ -41,29 +43,40 @@ class Scores:
     broken: tuple[Broken, ...] = ()
     model: str = ""
     data: str = ""
+    each: int = 1
+
+    @property
+    def crops(self) -> int:
+        """Crops of each image that were seen."""
+        return self.scores.shape[1] * self.each
 
     @property
     def averaged(self) -> Tensor:
-        """The scores over the crops as one, (N, classes): of several crops the mean of their probabilities.
-
-        After the softmax, as GoogLeNet's (Szegedy et al. 2014, sec. 7).
-        """
-        return self.scores[:, 0] if self.scores.shape[1] == 1 else self.scores.softmax(2).mean(1)
+        """The scores over the views as one, (N, classes): of one view its own, of several `log_mean_probability`."""
+        return self.scores[:, 0] if self.scores.shape[1] == 1 else log_mean_probability(self.scores)
 
     @property
     def probabilities(self) -> Tensor:
-        """(N, classes) float64: the softmax of one crop's scores, the mean of several crops'; NaN for broken images."""
-        done = self.kind == "probabilities" or self.scores.shape[1] > 1
-        return self.averaged.double() if done else self.averaged.double().softmax(1)
+        """(N, classes) float64, rows that sum to 1; NaN for broken images."""
+        return self.averaged.double().softmax(1)
 
     def save(self, path: Path) -> Path:
         """Write the scores file, whole or not at all."""
         document = {
             "format": FORMAT, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
-            "model": self.model, "data": self.data, "crops": self.scores.shape[1],
+            "model": self.model, "data": self.data, "views": self.scores.shape[1], "each": self.each,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
+
+
+def log_mean_probability(scores: Tensor) -> Tensor:
+    """The logarithm of the mean over views of the softmax: (N, views, classes) -> (N, classes).
+
+    After the softmax, as GoogLeNet's crops were averaged (Szegedy et al. 2014, sec. 7); the logarithm keeps apart what
+    is too improbable for float32.
+    """
+    return scores.log_softmax(2).logsumexp(1) - math.log(scores.shape[1])
 
 
 def check_scores(path: Path) -> None:
@@ -81,7 +94,7 @@ def load_scores(path: Path) -> Scores:
         scores, labels = tensors["scores"], tensors["labels"]
         if document["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, got {document['format']}")
-        shape = (len(document["ids"]), document["crops"], len(document["classes"]))
+        shape = (len(document["ids"]), document["views"], len(document["classes"]))
         if scores.shape != shape or labels.shape != shape[:1]:
             raise ValueError(f"expected scores {shape}, got {tuple(scores.shape)} and labels {tuple(labels.shape)}")
         return Scores(
@@ -95,24 +108,30 @@ def load_scores(path: Path) -> Scores:
             broken=tuple(Broken(**image) for image in document["broken"]),
             model=document["model"],
             data=document["data"],
+            each=document["each"],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
 
 
 def score(
-    model: Model, data: ImageSet, split: str | None = None, crops: Crops = "1", batch_size: int = 250
+    model: Model, data: ImageSet, split: str | None = None, crops: Crops = "1", batch_size: int = 250,
+    apart: bool = False,
 ) -> Scores:  # fmt: skip
     """What `model` answers on every image of a split, each exactly once, in the split's order.
 
     split: the judged one when left out. crops: of each image, see `data.crops`. batch_size: crops seen at a time.
-    Raises BadData when the classes of the two are not the same.
+    apart: keep the scores of each crop, which take as many times the memory. Raises BadData when the classes of the two
+    are not the same, Misused for several crops of a model whose images stand in a border.
     """
     split = split or data.judged
     images = data.split(split)
     columns = model.align(data)
-    answers = torch.full((len(images), int(crops), len(model.classes)), torch.nan)
+    views = int(crops) if apart else 1
+    answers = torch.full((len(images), views, len(model.classes)), torch.nan)
     broken: list[Broken] = []
+    if crops != "1" and model.geometry.resize_short < model.geometry.crop:
+        raise Misused(f"--crops: {model.entry} sees images in a border, of which no other square is cut; give 1")
     if mirrors(crops) and not data.mirror:
         log.warning("%s: mirror images of characters are other characters; --crops 5 has none", data.name)
     device = best_device()
@@ -121,7 +140,7 @@ def score(
     started = said_at = time.perf_counter()
     for rows, found, bad in _answers(model, images, crops, batch_size, device):
         if rows:
-            answers[rows] = found
+            answers[rows] = found if apart or crops == "1" else log_mean_probability(found)[:, None]
         answered, broken = answered + len(rows), broken + bad
         now = time.perf_counter()
         if now - said_at > SAY_EVERY and rows:
@@ -137,10 +156,11 @@ def score(
         labels=columns[images.labels],
         ids=images.ids,
         classes=model.classes,
-        kind=model.card.scores,
+        kind=model.card.scores if apart or crops == "1" else "log-probabilities",
         broken=tuple(broken),
         model=model.sha256,
         data=data.manifest,
+        each=int(crops) // views,
     )
 
 
@@ -152,7 +172,7 @@ def _answers(
         for batch, bad in central_crops(images, model.geometry, batch_size, device=device):
             yield batch.rows, model.scores(batch.images)[:, None].cpu() if batch.rows else torch.empty(0), bad
         return
-    for rows, squares, bad in cut_all(images, model.geometry, crops, max(1, batch_size // int(crops))):
+    for rows, squares, bad in cut_all(images, model.geometry, crops, max(DECODED, batch_size // int(crops))):
         if not rows:
             yield rows, torch.empty(0), bad
             continue

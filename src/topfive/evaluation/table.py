@@ -3,6 +3,7 @@
 Szegedy et al. 2014, arXiv:1409.4842, table 3: 1 and 7 models on 1, 10 and 144 crops, the cost as models times crops.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from itertools import product
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from topfive.data.crops import Crops
-from topfive.data.imageset import ImageSet
-from topfive.errors import BadFile
+from topfive.data.imageset import ImageSet, fingerprint
+from topfive.errors import Misused
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.intervals import holm, mcnemar
 from topfive.evaluation.report import Report, judge, right_answers
@@ -41,10 +42,14 @@ def table(
 ) -> list[Row]:
     """Every number of models, from the first alone to all, on every protocol; the first line is the base.
 
-    folder: where the scores of each model and protocol are kept; those that are there and still true are used again.
+    folder: where scores are kept, so that they are not made again for the same model files and images. Raises Misused
+    where that is a file.
     """
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise Misused(f"{folder}: is a file; of several models or protocols --scores is a folder")
+    split = split or data.judged
     scored = {
-        (place, protocol): _scores(model, place, data, split, protocol, folder)
+        (place, protocol): _scores(model, data, split, protocol, folder)
         for protocol in crops
         for place, model in enumerate(models)
     }
@@ -66,18 +71,15 @@ def table(
     ]  # fmt: skip
 
 
-def _scores(
-    model: Model, place: int, data: ImageSet, split: str | None, crops: Crops, folder: Path | None
-) -> Scores:  # fmt: skip
-    file = None if folder is None else folder / f"{place}_{model.entry}_{crops}_crops.safetensors"
+def _scores(model: Model, data: ImageSet, split: str, crops: Crops, folder: Path | None) -> Scores:
+    """Of one model on one protocol, its views as one. What is kept is named by all that it follows from."""
+    file = None
+    if folder is not None and model.sha256:
+        follows = (model.sha256, data.manifest, fingerprint(data.split(split)), split, crops)
+        digest = hashlib.sha256("\n".join(follows).encode()).hexdigest()
+        file = folder / f"{model.entry}_{crops}_crops_{digest[:12]}.safetensors"
     if file is not None and file.exists():
-        try:
-            kept = load_scores(file)
-        except BadFile as error:
-            log.warning("%s", error)
-        else:
-            if (kept.model, kept.data, kept.split) == (model.sha256, data.manifest, split or data.judged):
-                return kept
+        return load_scores(file)
     log.info("%s on %s crop(s)", model.entry, crops)
     scores = score(model, data, split, crops)
     if file is not None:
@@ -87,15 +89,16 @@ def _scores(
 
 def to_text(rows: Sequence[Row]) -> str:
     """The table for a terminal."""
-    defined = rows[0].report.document["top5_error"] is not None
-    k, key = (5, "top5") if defined else (1, "top1")
-    lines = [f"models  crops   cost  top-{k} error (95 % interval)  top-1 error   against the base"]
+    top5 = rows[0].report.document["top5_error"] is not None
+    lines = ["models  crops   cost  top-1 error (95 % interval)  top-1 gain" + "  top-5 error (95 % interval)" * top5]
     for row in rows:
-        figures = row.report.document
-        low, high = figures[f"{key}_interval"]
-        cell = f"{100 * figures[f'{key}_error']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
-        gain = "base" if row.gain is None else f"{-100 * row.gain:+.2f}" + ("" if row.real else ", not told apart")
-        lines.append(
-            f"{row.models:6}  {row.crops:5}  {row.cost:5}  {cell:>27}  {100 * row.report.top1_error:9.2f} %   {gain}"
-        )
+        gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.real else " n.s.")
+        line = f"{row.models:6}  {row.crops:5}  {row.cost:5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
+        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else ""))
+    lines.append("gain: points below the first line; n.s.: not told from it at 5 % (McNemar, Holm over all lines)")
     return "\n".join(lines)
+
+
+def _error(report: Report, key: str) -> str:
+    low, high = report.document[f"{key}_interval"]
+    return f"{100 * report.document[f'{key}_error']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"

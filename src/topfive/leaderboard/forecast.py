@@ -9,16 +9,17 @@ import torch
 from torch import nn
 
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import ImageSet, Split, subset
+from topfive.data.imageset import ImageSet, Split, evenly
 from topfive.data.loader import central_crops
 from topfive.models import Classifier
 from topfive.models.coded import CodedSvm
+from topfive.models.hog_svm import KernelHog
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm
 from topfive.training.codebook import PER_IMAGE, fitted_channels
 from topfive.training.codes import centres_of, extract_codes
-from topfive.training.linear_svm import objective
+from topfive.training.linear_svm import by_sgd, objective
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
 from topfive.training.svm import is_packed, is_spanned
@@ -109,7 +110,7 @@ def statistics_seconds(classifier: Classifier, recipe: Recipe, data: ImageSet) -
 
 def _few(split: Split) -> Split:
     """FEW images from all over a split."""
-    return subset(split, list(range(0, len(split), max(1, len(split) // FEW)))[:FEW])
+    return evenly(split, FEW)
 
 
 def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
@@ -117,6 +118,11 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
     stages = [stage for stage in recipe.stage if isinstance(stage, Fit)]
     if not stages or not isinstance(classifier, CodedSvm):
         return 0.0
+    rate = multiplications_a_second()
+    marks = [min(len(data.split("train")), len(one.compare.turn)) for one in classifier.channels.values()
+             if isinstance(one, KernelHog)]  # fmt: skip
+    if marks:  # codes of a few images, whose kernel is taken apart
+        return sum(10 * number**3 / rate for number in marks)
     few = _few(data.split("train"))
     started = time.perf_counter()
     sizes = {}
@@ -124,10 +130,8 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
         for name, channel in fitted_channels(classifier, None).items():
             found = channel.projected(channel.descriptors(batch.images))
             sizes[name] = found.shape[2] * max(len(part) for part in channel.code.buffers())
-    if not sizes:  # landmarks, which are codes of a few images
-        return 0.0
     describing = (time.perf_counter() - started) / len(few) / len(sizes)
-    rate, seconds = multiplications_a_second(), 0.0
+    seconds = 0.0
     for stage in stages:
         for name in fitted_channels(classifier, stage.channel):
             images = min(len(data.split("train")), -(-stage.descriptors // PER_IMAGE))
@@ -153,16 +157,25 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)
-    length, fits = found.codes.shape[1], 1 + len(stage.costs)
-    if is_spanned(images, length):
-        span = images**2 * (length + 10 * images)
-        solving = 2 * fits * stage.iterations * images**2 * len(data.classes)
-        return images * coding + (span + solving) / multiplications_a_second()
-    weights = torch.zeros(length + 1, len(data.classes))
+    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
     times = max(1, min(8, TIMED // found.codes.numel()))
     codes, labels = found.codes.repeat(times, 1), found.labels.repeat(times)
     started = time.perf_counter()
     objective(weights, codes, labels, stage.costs[0])
-    looks = float(stage.passes) if is_packed(images, length, stage) else 1.25 * stage.iterations
-    fitting = (time.perf_counter() - started) / len(codes) * looks * fits
-    return images * (coding + fitting)
+    a_number = (time.perf_counter() - started) / codes.numel()
+    lengths = [found.codes.shape[1]]
+    if stage.late_fusion and len(channels := fitted_channels(classifier, None)) > 1:
+        lengths = [channel.length for channel in channels.values()]
+    solving = sum(_solving(stage, images, length, len(data.classes), a_number) for length in lengths)
+    return images * coding + solving
+
+
+def _solving(stage: Svm, images: int, length: int, classes: int, a_number: float) -> float:
+    """Seconds of all fits on so many codes. a_number: seconds of a look at one number of a code."""
+    fits = 1 + len(stage.costs)
+    if is_spanned(images, length):
+        span = images**2 * (length + 10 * images)
+        looks = 2 * fits * stage.iterations * images**2 * classes
+        return (span + looks) / multiplications_a_second()
+    looks_each = float(stage.passes) if by_sgd(stage, is_packed(images, length, stage)) else 1.25 * stage.iterations
+    return fits * looks_each * images * length * a_number

@@ -20,7 +20,7 @@ def hog_svm(name: str, classes: int, image: int) -> CodedSvm:
     """Crops of `image` px to margins.
 
     The cells are image // 8 px, so that 8x8 of them cover a crop whose side is a multiple of 8; of other crops a
-    remainder at the right and bottom is left out, or one cell more fits. HOG takes square roots of the pixels as they
+    remainder at the right and bottom is left out, or more cells fit. HOG takes square roots of the pixels as they
     are.
     """
     hog = Hog(image // GRID, BLOCK, orientations=9, square_root=True)

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import Broken, Split, subset
+from topfive.data.imageset import Broken, Split, drawn
 from topfive.data.loader import central_crops
 from topfive.errors import BadData, Misused, look_up
 from topfive.features import FisherVector, SparseCode, WhitenedPatches, whitening_of
@@ -60,6 +60,8 @@ def fit_channels(
 ) -> list[Broken]:
     """Fit what the stage says in place; the training images that could not be read."""
     if stage.kind == "landmarks":
+        if stage.channel is not None:
+            raise Misused("recipe: landmarks are whole images; leave out their stage's channel")
         return fit_landmarks(classifier, split, geometry, seed, workers)
     broken: list[Broken] = []
     for name, channel in fitted_channels(classifier, stage.channel).items():
@@ -86,8 +88,7 @@ def fit_landmarks(
         if not isinstance(channel, KernelHog):
             continue
         compare = channel.compare
-        chosen = np.sort(np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[: len(compare.turn)])
-        few = subset(split, chosen.tolist())
+        few = drawn(split, len(compare.turn), seed)
         found = extract_codes(classifier, few, geometry, workers, part=channel.describe)
         codes = found.codes.double()
         sharpness = 1 / max(1e-12, codes.shape[1] * float(codes.var()))
@@ -119,9 +120,7 @@ def sample_descriptors(
 
     raw: as they are described, not projected (and not whitened). Raises BadData where there is none.
     """
-    images = min(len(split), -(-number // PER_IMAGE))
-    chosen = np.sort(np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:images])
-    few = subset(split, chosen.tolist())
+    few = drawn(split, -(-number // PER_IMAGE), seed)
     found: list[Tensor] = []
     broken: list[Broken] = []
     with torch.inference_mode():
@@ -131,10 +130,13 @@ def sample_descriptors(
                 continue
             described = _describe(channel, batch.images, raw)  # (N, M, D)
             places = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), min(PER_IMAGE, described.shape[1]))
-            rows = torch.from_numpy((places * described.shape[1]).astype(np.int64))
+            held = described.abs().amax(2) > 0  # a flat patch, or a key-point that there is not, teaches nothing
+            order = held.int().argsort(dim=1, descending=True, stable=True)
+            ranks = (torch.from_numpy(places) * held.sum(1, keepdim=True)).long()
+            rows = order.gather(1, ranks)
             found.append(described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1))
     sample = torch.cat(found) if found else torch.zeros(0, 1)
-    sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # a flat patch teaches nothing
+    sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # of images that are flat all over
     if not len(sample):
         raise BadData("training: no descriptor could be computed; give images that are not flat")
     return sample.clone(), broken

@@ -71,7 +71,7 @@ def extract_codes(
             broken += bad
     if not rows:
         raise BadData("training: no image of the training split could be decoded; put good copies in their place")
-    return Codes(torch.cat(codes).clone(), split.labels[rows], rows, broken)
+    return Codes(torch.cat(codes), split.labels[rows], rows, broken)
 
 
 def centres_of(classifier: nn.Module) -> Centres | None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
+from topfive.errors import Diverged
 from topfive.recipes.recipe import Svm
 from topfive.training.codes import KeptCodes
 
@@ -20,7 +21,7 @@ log = logging.getLogger("topfive")
 BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
 NOTHING = 1e-7  # of the greatest eigenvalue: what rounding leaves in a direction that no code has
 BATCH = 128  # codes a step of averaged SGD
-RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for any codes
+RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
 TRIED = 4096  # codes that they are tried on
 
 
@@ -168,34 +169,53 @@ class Span(NamedTuple):
         return torch.cat([self.codes.T @ (self.turn @ weights[:-1]), weights[-1:]])
 
 
+class Chosen(NamedTuple):
+    """The best c, the weights of its SVM (D + 1, classes), and its margins for the held-out codes."""
+
+    c: float
+    weights: Tensor
+    margins: Tensor
+
+
 def choose_c(
     codes: Tensor | KeptCodes, labels: Tensor, held_out: Tensor, stage: Svm, classes: int, seed: int
-) -> tuple[float, Tensor, Tensor]:  # fmt: skip
-    """The c whose SVM is wrong about fewest held-out images, its weights, and its margins for these.
+) -> Chosen:  # fmt: skip
+    """The c whose SVM is wrong about fewest held-out images.
 
     The smallest of the best, since a smaller c is the simpler machine. Without held-out images the smallest of all,
     weights of 0 and no margins.
     """
     start = torch.zeros(codes.shape[1] + 1, classes)
     if held_out.all() or not held_out.any():
-        return stage.costs[0], start, torch.zeros(0, classes)
-    rest, truth, seen, best = codes[~held_out], labels[~held_out], codes[held_out], []
+        return Chosen(stage.costs[0], start, torch.zeros(0, classes))
+    rest, truth, seen = codes[~held_out], labels[~held_out], codes[held_out]
+    best, fewest = Chosen(stage.costs[0], start, torch.zeros(0, classes)), len(seen) + 1
     for c in stage.costs:
         start = solve(rest, truth, start, c, stage, seed)
         margins = margins_of(seen, start)
         wrong = int((margins.argmax(1) != labels[held_out]).sum())
-        best.append((wrong, c, start, margins))
+        if wrong < fewest:
+            best, fewest = Chosen(c, start, margins), wrong
         if len(stage.costs) > 1:
             log.info("  c = %g: %d of %d held-out images wrong", c, wrong, len(margins))
-    _, c, start, margins = min(best, key=lambda one: one[:2])
-    return c, start, margins
+    return best
 
 
 def solve(
     codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, stage: Svm, seed: int
 ) -> Tensor:  # fmt: skip
-    """The weights by the stage's solver; averaged SGD for codes that are kept packed where it leaves that open."""
-    by_sgd = isinstance(codes, KeptCodes) if stage.solver == "auto" else stage.solver == "sgd"
-    if by_sgd:
-        return fit_by_sgd(codes, labels, start, c, stage.passes, seed)
-    return fit_weights(codes, labels, start, c, stage.iterations)
+    """The weights by the stage's solver. Raises Diverged where they are not finite."""
+    if by_sgd(stage, packed=isinstance(codes, KeptCodes)):
+        weights = fit_by_sgd(codes, labels, start, c, stage.passes, seed)
+    else:
+        weights = fit_weights(codes, labels, start, c, stage.iterations)
+    if not bool(weights.isfinite().all()):
+        raise Diverged(
+            f"training: the SVM's weights are not finite at c = {c:g}; give a smaller c, or standardise = true"
+        )
+    return weights
+
+
+def by_sgd(stage: Svm, packed: bool) -> bool:
+    """Whether the stage is solved by averaged SGD: where it leaves that open, for codes that are kept packed."""
+    return packed if stage.solver == "auto" else stage.solver == "sgd"

@@ -96,6 +96,7 @@ def train(
         recipe, changes = fit_recipe(name, data)
     progress, stored = _open_folder(out, data, recipe, resume)
     if (out / RUN_FILE).exists():
+        drop_codes(out)  # of a run that was killed before it could
         return _finished(out, recipe, changes)
     write_text(out / "recipe.toml", recipe.to_toml())
     try:

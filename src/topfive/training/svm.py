@@ -1,5 +1,6 @@
 """The `svm` stage: linear SVMs on a classifier's features: codes of all training images, c, the fit, probabilities."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from topfive import __version__ as version
 from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import Broken, Split, subset
+from topfive.data.imageset import Broken, Split, drawn, evenly, fingerprint
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.calibration import fit_sharpness
 from topfive.features.quantiser import PIECE, ProductQuantiser
@@ -45,15 +47,14 @@ def fit_svm(
     SVM of that moment has not seen; then the SVM is fitted again on all of them (law 10).
     """
     if stage.images is not None and stage.images < len(split):
-        chosen = uniform(seed, 0, id_keys(split.ids), 1)[:, 0].argsort(kind="stable")[: stage.images]
-        split = subset(split, sorted(chosen.tolist()))
+        split = drawn(split, stage.images, seed)
     machine = coded_of(classifier)
     # Another column than the one that chose the images: the lowest of that one would all be held out.
     withheld = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 2)[:, 1] < stage.held_out)
     parts = [Part("all", machine.body, machine.svm.in_features)]
     if stage.late_fusion and len(machine.channels) > 1:
         parts = [Part(name, channel, channel.length) for name, channel in fitted_channels(machine, None).items()]
-    files = [None if folder is None else folder / CODES.format(part=part.name) for part in parts]
+    files = [None if folder is None else folder / code_file(part, machine, stage, split, geometry) for part in parts]
     fits = [
         fit_part(part, machine, stage, split, geometry, withheld, seed, workers, file)
         for part, file in zip(parts, files, strict=True)
@@ -118,11 +119,12 @@ def fit_part(
     if isinstance(codes, Tensor) and is_spanned(len(codes), part.length):
         span = Span.of(codes)
         codes = span.coordinates
-    c, start, margins = choose_c(codes, labels, held_out, stage, machine.svm.out_features, seed)
-    sharpness = fit_sharpness(margins, labels[held_out]) if len(margins) else 1.0
-    weights = solve(codes, labels, start, c, stage, seed)
+    best = choose_c(codes, labels, held_out, stage, machine.svm.out_features, seed)
+    truths = labels[held_out][: len(best.margins)]
+    sharpness = fit_sharpness(best.margins, truths) if len(truths) else 1.0
+    weights = solve(codes, labels, best.weights, best.c, stage, seed)
     weights = found.scale.undone(weights if span is None else span.undone(weights))
-    return PartFit(weights, sharpness, margins, labels[held_out][: len(margins)], found.broken)
+    return PartFit(weights, sharpness, best.margins, truths, found.broken)
 
 
 def is_spanned(codes: int, length: int) -> bool:
@@ -131,8 +133,22 @@ def is_spanned(codes: int, length: int) -> bool:
 
 
 def is_packed(codes: int, length: int, stage: Svm) -> bool:
-    """Whether so many codes are kept at one bit a number."""
-    return codes * length * 4 / 2**30 > stage.memory_gb and length % PIECE == 0
+    """Whether so many codes are kept at one bit a number: where they are too large, and can be cut into pieces."""
+    return is_large(codes, length, stage) and length % PIECE == 0
+
+
+def is_large(codes: int, length: int, stage: Svm) -> bool:
+    """Whether so many codes take more memory than the stage allows."""
+    return codes * length * 4 / 2**30 > stage.memory_gb
+
+
+def code_file(part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry) -> str:
+    """Where codes are kept, named by all that they follow from: other images or settings never find them."""
+    digest = hashlib.sha256(f"{version} {stage.model_dump_json()} {geometry} {split.ids}".encode())
+    digest.update(fingerprint(split).encode())
+    for name, learned in machine.channels.state_dict().items():
+        digest.update(name.encode() + learned.cpu().contiguous().numpy().tobytes())
+    return CODES.format(part=f"{part.name}_{digest.hexdigest()[:12]}")
 
 
 def gather(
@@ -140,11 +156,14 @@ def gather(
 ) -> Gathered:  # fmt: skip
     """The codes of all training images, scaled and packed as the stage has it."""
     views = [False, True] if stage.mirror else [False]
-    too_large = is_packed(len(split) * len(views), part.length, stage)
+    codes_wanted = len(split) * len(views)
+    too_large = is_packed(codes_wanted, part.length, stage)
+    if is_large(codes_wanted, part.length, stage) and not too_large:
+        log.warning("  more than %g GiB of codes, kept as they are: %d numbers are no multiple of %d", stage.memory_gb,
+                    part.length, PIECE)  # fmt: skip
     scale, quantiser = Scale(torch.zeros(part.length), torch.ones(part.length)), None
     if stage.standardise or too_large:
-        few = subset(split, list(range(0, len(split), max(1, len(split) // SAMPLE)))[:SAMPLE])
-        sample = extract_codes(machine, few, geometry, workers, part=part.give).codes
+        sample = extract_codes(machine, evenly(split, SAMPLE), geometry, workers, part=part.give).codes
         scale = Scale.of(sample) if stage.standardise else scale
         if too_large:
             log.info("  more than %g GiB of codes: kept at one bit a number", stage.memory_gb)
