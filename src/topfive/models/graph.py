@@ -6,6 +6,7 @@ from torch import fx, nn
 
 from topfive.layers import Classifier
 from topfive.models.coded import Channel
+from topfive.models.hog_svm import KernelHog
 
 PREFIX = "classifier."
 
@@ -40,4 +41,4 @@ class _Leaves(fx.Tracer):
     """Traces down to modules without children, and to channels of codes, which are no network."""
 
     def is_leaf_module(self, module: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(module, Channel) or not any(True for _ in module.children())
+        return isinstance(module, Channel | KernelHog) or not any(True for _ in module.children())

@@ -12,6 +12,7 @@ from topfive.features import Hog
 from topfive.layers import Classifier
 from topfive.models.coded import Channel
 from topfive.models.graph import leaf, leaf_graph, leaf_name
+from topfive.models.hog_svm import KernelHog
 
 WHOLE = (
     nn.Linear,
@@ -19,6 +20,7 @@ WHOLE = (
     nn.AdaptiveMaxPool2d,
     nn.AdaptiveAvgPool2d,
     Hog,
+    KernelHog,
     Channel,
 )  # see everything that is given
 
