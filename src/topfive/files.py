@@ -78,7 +78,8 @@ def read_tensors(path: Path, kind: str, todo: str) -> tuple[dict[str, Tensor], A
     try:
         with safe_open(path, framework="pt") as archive:
             header = (archive.metadata() or {}).get(HEADER)
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118 - not a mapping
+            names: list[str] = archive.keys()
+            tensors = {name: archive.get_tensor(name) for name in names}
         if header is None:
             raise ValueError("it has no header of topfive's")
         return tensors, json.loads(header)

@@ -84,17 +84,15 @@ def fit_sharpness(scores: Tensor, labels: Tensor) -> float:
     if not bool(scores.isfinite().all()):
         raise BadShape("fit_sharpness: expected finite scores, found others; leave out images that were not answered")
     log_factor = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
+    solver: torch.optim.Optimizer = torch.optim.LBFGS([log_factor], max_iter=50, line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> float:
         solver.zero_grad()
         value = nn.functional.cross_entropy(log_factor.exp() * scores.double(), labels)
-        # torch has no types for this call
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
+        torch.autograd.backward(value)
+        return float(value.detach())
 
-    # torch has no types for this call
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)
     return float(log_factor.detach().exp().clamp(1 / SHARPEST, SHARPEST))
 
 

@@ -16,7 +16,7 @@ from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.data.loader import central_crops
 from topfive.errors import BadFile, Misused
 from topfive.files import read_tensors, write_tensors
-from topfive.models.modelfile import Model, best_device
+from topfive.models.modelfile import Model, best_device, lay_out
 
 log = logging.getLogger("topfive")
 
@@ -135,7 +135,7 @@ def score(
     if mirrors(crops) and not data.mirror:
         log.warning("%s: mirror images of characters are other characters; --crops 5 has none", data.name)
     device = best_device()
-    model.classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # no types for it alone
+    lay_out(model.classifier.to(device), torch.channels_last)
     answered = 0
     started = said_at = time.perf_counter()
     for rows, found, bad in _answers(model, images, crops, batch_size, device):

@@ -1,5 +1,6 @@
 """Classifiers beside the last one, on maps below it, in training: Szegedy et al. 2014, arXiv:1409.4842, sec. 5."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -31,9 +32,9 @@ class AuxiliaryClassifier(Classifier):
 
     auxiliary_weight: float
 
+    @abstractmethod
     def legs(self) -> list[Leg]:
         """The body in order: the first takes (N, C, H, W), the last gives (N, length)."""
-        raise NotImplementedError  # what a paper's file writes, as `body` for other classifiers
 
     def body(self, maps: Tensor) -> Tensor:
         """All legs: (N, C, H, W) -> (N, length)."""

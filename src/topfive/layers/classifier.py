@@ -1,12 +1,14 @@
 """What all classifiers share: images in, one vector of features, one last layer, scores out."""
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 from topfive.layers.normalize import Normalize
 from topfive.layers.shape import check_images
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module, ABC):
     """`normalize`, a body that ends in one vector for each image, and a last layer that scores it.
 
     A paper's file writes `body` and names its last layer in `head`. name: of the entry, for messages. side: of the crop
@@ -28,9 +30,9 @@ class Classifier(nn.Module):
         prepared: Tensor = self.normalize(images)
         return prepared
 
+    @abstractmethod
     def body(self, maps: Tensor) -> Tensor:
         """All layers between `normalize` and the last: (N, C, H, W) -> (N, length)."""
-        raise NotImplementedError  # what a paper's file writes; there is no body of no paper
 
     def features(self, images: Tensor) -> Tensor:
         """What the last layer sees: images (N, 3, H, W) in [0, 1] -> (N, length). Raises BadShape."""

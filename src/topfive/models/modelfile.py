@@ -139,6 +139,13 @@ def save(model: Model, path: Path) -> Path:
     return write_tensors(path, model.classifier.state_dict(), model.to_header())
 
 
+def lay_out(classifier: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """The classifier with its weights in this layout, in place."""
+    # torch's types know `memory_format` only beside a dtype and a device
+    classifier.to(memory_format=memory_format)  # type: ignore[call-overload]
+    return classifier
+
+
 def best_device() -> torch.device:
     """The accelerator where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

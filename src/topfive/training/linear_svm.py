@@ -54,18 +54,17 @@ def _hinge(weights: Tensor, codes: Tensor, labels: Tensor) -> tuple[Tensor, Tens
 def fit_weights(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, iterations: int) -> Tensor:
     """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin."""
     weights = start.clone()
-    solver = torch.optim.LBFGS(
+    solver: torch.optim.Optimizer = torch.optim.LBFGS(
         [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )  # fmt: skip
 
-    def closure() -> Tensor:
+    def closure() -> float:
         value, weights.grad = objective(weights, codes, labels, c)
-        return value
+        return float(value)
 
     with torch.no_grad():
-        # torch has no types for this call
-        solver.step(closure)  # type: ignore[no-untyped-call]
+        solver.step(closure)
     return weights
 
 

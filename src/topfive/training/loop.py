@@ -195,8 +195,7 @@ class SgdLoop:
             with choice.arithmetic(self.device):
                 output = forward(images)
             loss = loss_of(output, labels, self.stage.label_smoothing)
-            # torch has no types for this call
-            self.scaler.scale(loss.total * (len(labels) / images_in_all)).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(self.scaler.scale(loss.total * (len(labels) / images_in_all)))
             total += loss.total.item()
             sums["loss"] += loss.own.item() * len(labels)
             sums["wrong"] += loss.wrong

@@ -15,6 +15,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
+from topfive.models.modelfile import lay_out
 from topfive.recipes.recipe import Precision
 from topfive.training.loss import Output, loss_of
 
@@ -44,8 +45,7 @@ class Choice:
 
     def place(self, classifier: nn.Module) -> nn.Module:
         """The classifier with its weights in this layout, in place."""
-        classifier.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # no types for it alone
-        return classifier
+        return lay_out(classifier, self.memory_format)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -94,8 +94,7 @@ def time_steps(
         with choice.arithmetic(images.device):
             output = forward(images)
         loss = loss_of(output, labels).total
-        # torch has no types for this call
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         if images.device.type == "cuda":
             torch.cuda.synchronize()
