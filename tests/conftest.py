@@ -2,6 +2,7 @@
 
 import os
 import resource
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -15,6 +16,19 @@ torch.set_num_threads(1)
 
 RealData = Callable[[str], Path]
 FullDisk = Callable[[int], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def offline() -> Iterator[None]:
+    """No test connects to anything: nothing is fetched, and nothing is told to anyone."""
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise AssertionError(f"a test wanted to connect to {address}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", refuse)
+        patch.setattr(socket.socket, "connect_ex", refuse)
+        yield
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The pages under docs/ name what exists: files, recipe keys, figures of the leaderboard, options of the verbs."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,19 @@ def test_every_law_names_tests_that_exist() -> None:
         tests = re.findall(r"`([^`]+)`", cell)
         assert tests
         assert [test for test in tests if not (ROOT / "tests" / test).exists()] == []
+
+
+def test_every_trap_of_the_protocol_page_has_a_test_that_exists() -> None:
+    page = (ROOT / "docs" / "protocol.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|.*\| `([^`]+)::([^`]+)` \|$", page, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 16))
+    assert [test for _, file, test in rows if f"def {test}(" not in (ROOT / "tests" / file).read_text()] == []
+
+
+def test_nothing_can_be_connected_to() -> None:
+    """What the whole suite runs under: see `offline` in conftest.py."""
+    with pytest.raises(AssertionError, match="a test wanted to connect to"), socket.socket() as one:
+        one.connect(("127.0.0.1", 9))
 
 
 def test_the_scripts_of_the_claims_are_those_of_the_folder() -> None:

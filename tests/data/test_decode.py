@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from topfive.data.decode import FORMATS, IMAGE_ENDINGS, MAX_PIXELS, decode, has_image_ending, shape
@@ -191,6 +191,10 @@ def test_a_truncated_file_is_refused(tmp_path: Path, format: str, share: float) 
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(BadFile, match=r"cut\.jpg: is not a readable image \(.+\); put a good copy"):
         decode(path)
+
+
+def test_half_files_stay_refused_in_the_whole_process() -> None:
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 def test_what_is_no_image_is_refused_and_says_what_it_is(tmp_path: Path) -> None:

@@ -309,6 +309,14 @@ def test_predictions_are_those_worked_out_by_hand(tmp_path: Path, top: int) -> N
     assert model.predict([paths[0], images[1]], top) == found[:2]
 
 
+def test_an_array_is_only_read() -> None:
+    image = noise(40, 60, 3)
+    image.setflags(write=False)  # to write into it raises
+    before = image.copy()
+    make().predict([image])
+    assert (image == before).all()
+
+
 def test_more_names_than_classes_are_all_the_classes() -> None:
     (guesses,) = make().predict([noise(40, 40, 3)], top=50)
     assert sorted(guess.key for guess in guesses) == [label.key for label in CLASSES]
