@@ -109,9 +109,10 @@ FACTS: dict[str, Any] = {
 
 CARDS: dict[str, Card] = {
     "bn_inception_small": small_card(
-        partial(BnInception, share=0.5, small_stem=True, gated=False), **FACTS,
-        multiple_of=STEP, params=2_573_706, macs=157_099_008, trained_as="resnet18_b_small",
-        note="bn_inception for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
+        partial(BnInception, share=0.25, small_stem=True, gated=False), **FACTS,
+        multiple_of=STEP, params=647_434, macs=39_497_216, trained_as="resnet18_b_small",
+        note="bn_inception for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32), "
+        "no pool1",
     ),
     "bn_inception": photo_card(
         partial(BnInception, share=1.0, small_stem=False, gated=False), **FACTS,

@@ -5,9 +5,9 @@ to those of its own class than to any of another, by a margin (eq. 3). NN1 is a 
 and maxout units, NN2 an inception net with L2 pooling. Here a class is scored by minus the squared distance of the code
 from the mean code of its training images; the paper, which compares pairs of faces, has no classes.
 
-facenet_nn2_small, for crops of 32 to 96 px, has half of the maps. Its rule: conv1 is 3x3 with stride round(image / 32),
-and no pooling follows. It is batch-normalized, as OpenFace's port of NN2 is: without, triplets of a few thousand small
-images were not seen to train.
+facenet_nn2_small, for crops of 32 to 96 px, has a quarter of the maps. Its rule: conv1 is 3x3 with stride
+round(image / 32), and no pooling follows. It is batch-normalized, as OpenFace's port of NN2 is: without, triplets of a
+few thousand small images were not seen to train.
 """
 
 from collections.abc import Callable
@@ -147,10 +147,10 @@ FACES = "Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832"
 
 CARDS: dict[str, Card] = {
     "facenet_nn2_small": small_card(
-        partial(nn2, share=0.5, small_stem=True, bn=True), source=f"{FACES}, Table 2; half of its maps",
-        **FACTS, classes=1000, params=1_901_392, macs=121_634_816, trained_as="resnet18_b_small",
-        note="facenet_nn2 for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool "
-        "after it, batch normalization",
+        partial(nn2, share=0.25, small_stem=True, bn=True), source=f"{FACES}, Table 2; a quarter of its maps",
+        **FACTS, classes=1000, params=494_024, macs=30_646_272, trained_as="resnet18_b_small",
+        note="facenet_nn2 for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32), "
+        "no pool after it, batch normalization",
     ),
     "facenet_nn1": photo_card(
         nn1, source=f"{FACES}, Table 1", **FACTS, image=220, sides=(220, 220),

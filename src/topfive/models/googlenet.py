@@ -6,8 +6,9 @@ for its first convolution, where a 7x7 across three colours has 9.4K; here it is
 zoo's replica, whose constants of normalization these are too; the paper gives none. Sizes of pools are rounded up, as
 Table 1's maps want it. Weights start as He et al. 2015 draw them; the paper is silent.
 
-googlenet_small, for crops of 32 to 96 px, has half of the maps in every layer. Its rule: conv1 is 3x3 with stride
-round(image / 32), and no pooling follows, so that conv2 works on maps of about 32x32 (the paper's on 56x56).
+googlenet_small, for crops of 32 to 96 px, has a quarter of the maps in every layer but those of the auxiliary
+classifiers. Its rule: conv1 is 3x3 with stride round(image / 32), and no pooling follows, so that conv2 works on maps
+of about 32x32 (the paper's on 56x56).
 
 googlenet_torchvision is not the paper's net but the one whose weights are passed on with torchvision: batch
 normalization in place of local response normalization and biases, and 3x3 convolutions in the 5x5 branch. (Its
@@ -76,7 +77,7 @@ class Form(NamedTuple):
 
 PAPER = Form()
 TORCHVISION = Form(bn=True, kernel5=3, pool4=2, dropout=0.2)
-SMALL = Form(share=0.5, small_stem=True)
+SMALL = Form(share=0.25, small_stem=True)
 
 
 def module(maps_in: int, row: Row, form: Form) -> Inception:
@@ -184,8 +185,9 @@ torchvision_card = partial(
 
 CARDS: dict[str, Card] = {
     "googlenet_small": small_card(
-        partial(GoogLeNet, form=SMALL), **FACTS, params=1_498_850, macs=120_370_176, trained_as="alexnet_small",
-        note="googlenet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), no pool1",
+        partial(GoogLeNet, form=SMALL), **FACTS, params=377_126, macs=30_315_008, trained_as="alexnet_small",
+        note="googlenet for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32), "
+        "no pool1",
     ),
     "googlenet": paper_card(
         params=6_998_552, macs=1_582_671_872,

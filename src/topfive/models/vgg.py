@@ -4,8 +4,8 @@ Departs from the paper: all weights are drawn as He et al. 2015 do, where the pa
 weights of configuration A (sec. 3.1). The `_bn` forms, with batch normalization after every convolution and biases kept
 beside it, are not in the paper; they are those whose weights are passed on with torchvision.
 
-vgg16_small, for crops of 32, 64 or 96 px, is configuration D with half of its maps and 512 units in fc6 and fc7; its
-five stages stand as they are, so that the last maps are of 1, 2 or 3 px (the paper's of 7).
+vgg16_small, for crops of 32, 64 or 96 px, is configuration D with a quarter of its maps and 512 units in fc6 and fc7;
+its five stages stand as they are, so that the last maps are of 1, 2 or 3 px (the paper's of 7).
 """
 
 from collections.abc import Iterator
@@ -115,15 +115,16 @@ CROP = "ILSVRC-2012 val, 1 crop, weights of torchvision"
 
 CARDS: dict[str, Card] = {
     "vgg16_small": small_card(
-        partial(Vgg, column="D", norm="none", share=0.5, units=512),
+        partial(Vgg, column="D", norm="none", share=0.25, units=512),
         family="vgg",
         year=2014,
-        source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1; half of its maps",
-        params=4_079_530,
-        macs=79_139_840,
+        source="Simonyan, Zisserman 2014, arXiv:1409.1556, Table 1; a quarter of its maps",
+        params=1_254_618,
+        macs=20_239_360,
         trained_as="alexnet_small",
         depth=16,
-        note="vgg16 for images of 32 to 96 px: half the maps, 512 units in fc6 and fc7; crops of a multiple of 32 px",
+        note="vgg16 for images of 32 to 96 px: a quarter of the maps, 512 units in fc6 and fc7; crops of a multiple "
+        "of 32 px",
     ),
     "vgg11": card("A", 11, 132_863_336, 7_609_090_048, f"10.4 % top-5 error (29.6 % top-1), {ONE_SCALE}"),
     "vgg11_lrn": card("A", 11, 132_863_336, 7_609_090_048, f"10.5 % top-5 error (29.7 % top-1), {ONE_SCALE}", "lrn"),

@@ -4,8 +4,8 @@ AlexNet with a smaller window and stride in conv1 and conv2, found by looking at
 paper gives the sizes of all maps but not all paddings; those here give its maps (110, 55, 26, 13, 6 px). Departs: its
 contrast normalization is AlexNet's local response normalization, whose layer the paper speaks of without constants.
 
-zfnet_small, for crops of 32 to 96 px, has half of the maps and 1024 units in fc6 and fc7. Its rule: conv1 is 3x3 with
-stride round(image / 32), conv2 does not stride; weights start as He et al. 2015 draw them.
+zfnet_small, for crops of 32 to 96 px, has a quarter of the maps and 512 units in fc6 and fc7. Its rule: conv1 is 3x3
+with stride round(image / 32), conv2 does not stride; weights start as He et al. 2015 draw them.
 """
 
 import math
@@ -86,14 +86,15 @@ def card(maps: Maps, params: int, macs: int, published: str, note: str) -> Card:
     )
 
 
-SMALL: Maps = (48, 128, 192, 192, 128)
+SMALL: Maps = (24, 64, 96, 96, 64)
 
 CARDS: dict[str, Card] = {
     "zfnet_small": small_card(
-        partial(ZfNet, maps=SMALL, small_stem=True, units=1024), family="zfnet", year=2013,
-        source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; half of its maps",
-        params=4_087_754, macs=93_349_888, trained_as="alexnet_small", depth=8,
-        note="zfnet for images of 32 to 96 px: half the maps, 3x3 conv1 with stride round(image / 32), He weights",
+        partial(ZfNet, maps=SMALL, small_stem=True, units=512), family="zfnet", year=2013,
+        source="Zeiler, Fergus 2013, arXiv:1311.2901, Fig. 3; a quarter of its maps",
+        params=1_025_514, macs=23_671_808, trained_as="alexnet_small", depth=8,
+        note="zfnet for images of 32 to 96 px: a quarter of the maps, 3x3 conv1 with stride round(image / 32), He "
+        "weights",
     ),
     "zfnet": card(
         A, 62_357_608, 1_168_032_896, "16.5 % top-5 error (38.4 % top-1)",
