@@ -4,6 +4,7 @@ A file is written beside its place, flushed to the disk and renamed: a kill, a p
 good file as it was.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -87,6 +88,12 @@ def read_tensors(path: Path, kind: str, todo: str) -> tuple[dict[str, Tensor], A
         raise BadFile(f"{path}: is not a whole {kind} of topfive (broken header: {error}); {todo}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole {kind} of topfive ({error}); {todo}") from error
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, read piece by piece."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, document: Any) -> Path:

@@ -26,7 +26,7 @@ def test_small_form_starts_from_he_and_can_start_as_the_paper():
         assert getattr(paper, name).weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert he.fc6.bias.unique().tolist() == [0.0]
     assert paper.fc6.bias.unique().tolist() == [1.0]
-    with pytest.raises(Misused, match="alexnet_small: init must be 'paper' or 'he', got 'xavier'"):
+    with pytest.raises(Misused, match="alexnet_small: init must be one of paper, he, got 'xavier'"):
         build("alexnet_small", init="xavier")
 
 

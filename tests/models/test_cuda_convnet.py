@@ -34,7 +34,7 @@ def test_first_weights_are_caffes_if_asked_for():
     assert deviations == pytest.approx([1e-4, 0.01, 0.01, 0.01], rel=0.05)
     assert all(layer.bias.abs().sum() == 0 for layer in (net.conv1, net.conv2, net.conv3, net.ip1))
     assert build("cifar10_cuda_convnet").conv2.weight.std().item() == pytest.approx((2 / 800) ** 0.5, rel=0.05)
-    with pytest.raises(Misused, match="init must be 'he' or 'caffe', got 'paper'"):
+    with pytest.raises(Misused, match="init must be one of he, caffe, got 'paper'"):
         build("cifar10_cuda_convnet", init="paper")
 
 

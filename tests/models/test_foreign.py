@@ -16,14 +16,12 @@ from topfive.models import build, load, save
 from topfive.models.foreign import (
     SOURCES,
     Source,
-    googlenet_name,
     import_weights,
     natural,
     normalized,
-    resnet_name,
-    senet_name,
     source_of,
 )  # fmt: skip
+from topfive.models.foreign_names import googlenet_name, resnet_name, senet_name
 
 TEN = tuple(ClassLabel(str(index), str(index)) for index in range(10))
 GREY = Source((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -118,11 +116,37 @@ def test_googlenet_is_known_by_its_names_in_any_order(tmp_path):
     assert (model.geometry.resize_short, model.geometry.crop) == (256, 224)
 
 
-def test_torchvisions_bottlenecks_are_not_the_papers(tmp_path):
+@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "model.module."])
+def test_torchvisions_bottlenecks_are_not_the_papers(tmp_path, prefix):
     net = trained("resnet50_b")
-    torch.save({resnet_name(key): value for key, value in arrays(net).items()}, tmp_path / "w.pth")
+    torch.save({prefix + resnet_name(key): value for key, value in arrays(net).items()}, tmp_path / "w.pth")
     with pytest.raises(Misused, match=r"w\.pth: has torchvision's names, .*; import it as resnet50_v1_5"):
         import_weights(tmp_path / "w.pth", "resnet50_b", TEN, GREY)
+
+
+def test_timms_later_seresnets_are_not_the_authors(tmp_path):
+    named = {key.replace("gate.", "se."): value for key, value in arrays(trained("se_resnet50_small")).items()}
+    torch.save(named, tmp_path / "w.pth")
+    with pytest.raises(Misused, match=r"w\.pth: has the names of timm's seresnets, .*; give those of its legacy_seres"):
+        import_weights(tmp_path / "w.pth", "se_resnet50_small", TEN, GREY)
+
+
+@pytest.mark.parametrize("ending", ["pth", "bin"])
+def test_a_network_of_ours_that_someone_saved_is_taken(tmp_path, ending):
+    net = trained("cifar_resnet20")
+    torch.save(net.state_dict(), tmp_path / f"w.{ending}")
+    model, matching, _ = import_weights(tmp_path / f"w.{ending}", "cifar_resnet20", TEN, GREY)
+    assert matching.how == "by the names of topfive"
+    assert torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-5)
+
+
+def test_caffes_auxiliary_classifiers_are_left_out(tmp_path):
+    net = trained("googlenet_small", auxiliary=False)
+    ours = {f"layer{number}/{key}": value for number, (key, value) in enumerate(arrays(net).items())}
+    torch.save({**ours, "loss1/classifier/weight": torch.zeros(10, 3), "loss2/fc/bias": torch.zeros(3)},
+               tmp_path / "w.pth")  # fmt: skip
+    model, _, _ = import_weights(tmp_path / "w.pth", "googlenet_small", TEN, GREY)
+    assert torch.allclose(scores(model.classifier), scores(plain(net)), atol=1e-5)
 
 
 def test_the_source_of_inception_is_that_of_its_first_layer():
@@ -174,7 +198,7 @@ def test_fully_connected_layers_may_come_as_convolutions(tmp_path):
     net = trained("vgg16_small")
     named = {f"layer_{number}": value for number, value in enumerate(arrays(net).values())}
     turned = {
-        key: value.reshape(512, 256, 1, 1) if value.shape == (512, 256) else value for key, value in named.items()
+        key: value.reshape(512, 128, 1, 1) if value.shape == (512, 128) else value for key, value in named.items()
     }
     assert sum(value.ndim == 4 for value in turned.values()) == 14
     np.savez(tmp_path / "w.npz", **{key: value.numpy() for key, value in turned.items()})
@@ -257,13 +281,19 @@ def broken_files(folder):
     (folder / "one.npy").rename(folder / "one.npz")
     torch.save({0: torch.zeros(3)}, folder / "numbered.pth")
     (folder / "weights.h5").write_text("")
+    (folder / "page.pth").write_text("error: not found")
+    np.savez_compressed(folder / "bent.npz", weight=np.arange(4000))
+    bent = bytearray((folder / "bent.npz").read_bytes())
+    bent[len(bent) // 2] ^= 255
+    (folder / "bent.npz").write_bytes(bent)
     return {
         "cut.safetensors": "cannot be read", "cut.pth": "cannot be read", "text.npz": "cannot be read",
         "trap.pth": "holds something other than tensors, which was not run", "trap.npz": "cannot be read",
         "words.npz": "cannot be read", "one.npz": "cannot be read", "numbered.pth": "expected named arrays, found none",
         "few.npz": "expected the 102, or 42 without batch normalization arrays of resnet18_b_small, got 1",
         "shape.npz": "resnet18_b_small expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1) for conv1.weight",
-        "weights.h5": "expected one of .safetensors, .pth, .pt, .npz, got .h5", "none.pth": "no such file",
+        "weights.h5": "expected one of .safetensors, .pth, .pt, .bin, .npz, got .h5", "none.pth": "no such file",
+        "page.pth": "cannot be read", "bent.npz": "cannot be read",
     }  # fmt: skip
 
 

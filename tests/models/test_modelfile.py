@@ -100,6 +100,17 @@ def test_the_file_is_plain_safetensors_with_one_json_document(tmp_path: Path) ->
     assert load(path).sha256 == hashlib.sha256(content).hexdigest()
 
 
+def test_loading_draws_nothing(tmp_path: Path) -> None:
+    """The generator of the caller stays where it was, and every tensor is the file's, what is not in it included."""
+    for entry in ("lenet5", "alexnet_small", "cifar_resnet20", "facenet_nn2_small", "sift_bow_2009_small"):
+        model = make(entry)
+        path = save(model, tmp_path / f"{entry}.safetensors")
+        before = torch.get_rng_state()
+        loaded = load(path)
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(loaded.scores(some_images()), model.scores(some_images()))
+
+
 def test_a_run_folder_stands_for_the_model_in_it(tmp_path: Path) -> None:
     save(make(), tmp_path / "run" / "model.safetensors")
     assert find(tmp_path / "run") == find(str(tmp_path / "run" / "model.safetensors"))

@@ -1,6 +1,7 @@
 """What holds for every entry: the contract of a classifier, and `build`."""
 
 import functools
+import re
 
 import pytest
 import torch
@@ -105,6 +106,9 @@ def test_features_are_what_the_last_layer_sees(name):
         seen[0] = seen[0].mean((2, 3))
     assert torch.equal(features, seen[0])
     assert features.dim() == 2
+    with torch.no_grad():
+        found = module.score(features)
+    assert torch.allclose(found, scores(name), rtol=1e-4, atol=1e-5 * scores(name).abs().max().item())
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -142,6 +146,29 @@ def test_compiles_without_a_graph_break_under_autocast(name):
         expected, ours = classifier(name)(some_images(name)), compiled(some_images(name))
     assert ours.dtype == torch.float32
     assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-5 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("name", ["googlenet_small", "facenet_nn2_small", "cifar_resnet20", "vgg16_small"])
+def test_compiles_without_a_graph_break_in_training(name):
+    torch.compiler.reset()
+    torch.manual_seed(2)
+    module = build(name, classes=7)
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    loss = loss_of(compiled(some_images(name)), torch.tensor([0, 1, 1])).total
+    assert loss.isfinite()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("sparse_coding_2010_small", {"encoder": "laso"}, "encoder must be one of lasso, omp, threshold, got 'laso'"),
+        ("nec_2010_small", {"sets": "both"}, "sets must be one of all, llc, super_vector, got 'both'"),
+        ("alexnet_small", {"dropout": 2.0}, "cannot be built with {'dropout': 2.0}"),
+    ],
+)
+def test_values_that_an_argument_does_not_have_are_refused(name, given, said):
+    with pytest.raises(Misused, match=f"{name}: {re.escape(said)}"):
+        build(name, **given)
 
 
 @pytest.mark.parametrize("name", LIGHT)

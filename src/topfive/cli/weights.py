@@ -6,7 +6,8 @@ from typing import Any
 from topfive.data.challenge import challenge_classes
 from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile, MissingExtra, Misused, look_up
-from topfive.models.foreign import SOURCES, Source, import_weights, in_words, sha256, source_of
+from topfive.files import sha256
+from topfive.models.foreign import SOURCES, Source, import_weights, in_words, source_of
 from topfive.models.modelfile import save
 from topfive.models.zoo import ZOO
 
@@ -50,12 +51,14 @@ def fetch(place: str) -> Path:
     if not (owner and repository and name):
         raise Misused(f"{HUB}{place}: expected {HUB}OWNER/REPO/FILE")
     try:
-        [stated] = huggingface_hub.HfApi().get_paths_info(f"{owner}/{repository}", [name])
+        stated = huggingface_hub.HfApi().get_paths_info(f"{owner}/{repository}", [name])  # without those unknown there
+        if not stated:
+            raise FileNotFoundError(f"the repository has no file {name}")
         file = Path(huggingface_hub.hf_hub_download(f"{owner}/{repository}", name))
     except Exception as error:  # the hub's errors, and those of the network below it, have no common class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadFile(f"{HUB}{place}: could not be fetched ({reason}); check the name and the network") from error
-    large = getattr(stated, "lfs", None)  # small files have no checksum there
+    large = getattr(stated[0], "lfs", None)  # small files have no checksum there
     if large is not None and large.sha256 != sha256(file):
         raise BadFile(f"{HUB}{place}: came with another checksum than the hub states; delete {file} and fetch it again")
     return file

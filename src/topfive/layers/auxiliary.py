@@ -47,9 +47,10 @@ class AuxiliaryClassifier(Classifier):
         """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
         if not self.training or all(leg.watched_by is None for leg in self.legs()):
             return super().forward(images)
-        maps, auxiliary = self.prepare(images), list[Tensor]()
+        maps = self.prepare(images)
+        auxiliary: list[Tensor] = []
         for leg in self.legs():
             maps = leg.piece(maps)
             if leg.watched_by is not None:
                 auxiliary.append(leg.watched_by(maps))
-        return WithAuxiliary(getattr(self, self.head)(maps), tuple(auxiliary), self.auxiliary_weight)
+        return WithAuxiliary(self.score(maps), tuple(auxiliary), self.auxiliary_weight)

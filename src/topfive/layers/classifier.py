@@ -38,7 +38,11 @@ class Classifier(nn.Module, ABC):
         """What the last layer sees: images (N, 3, H, W) in [0, 1] -> (N, length). Raises BadShape."""
         return self.body(self.prepare(images))
 
+    def score(self, features: Tensor) -> Tensor:
+        """Scores (N, classes), float32, of what `features` gives."""
+        scores: Tensor = getattr(self, self.head)(features)
+        return scores
+
     def forward(self, images: Tensor) -> Tensor:
         """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
-        scores: Tensor = getattr(self, self.head)(self.features(images))
-        return scores
+        return self.score(self.features(images))

@@ -1,6 +1,7 @@
 """AlexNet: Krizhevsky, Sutskever, Hinton 2012, NIPS 2012, sec. 3 and Fig. 2; and one of its towers for small images.
 
-caffenet pools before it normalizes, with the constants of Caffe, as its model zoo's reference net of that name.
+caffenet pools before it normalizes, with Caffe's constants of normalization, as its model zoo's reference net of that
+name; its first weights are the paper's, where that net draws those of fc6 and fc7 half as wide.
 alexnet_single_tower has the same widths without groups. alexnet_owt is the single tower of Krizhevsky 2014,
 arXiv:1404.5997, with 64, 192, 384, 256 and 256 maps and without LRN; torchvision passes its weights on as "alexnet".
 
@@ -26,7 +27,6 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from topfive.errors import Misused
 from topfive.layers import FullyConnectedEnd, LocalResponseNorm, init_he
 from topfive.models.card import Card, photo_card, small_card
 
@@ -94,10 +94,8 @@ class AlexNet(FullyConnectedEnd):
         layers: list[nn.Conv2d | nn.Linear] = [*convs, self.fc6, self.fc7, self.fc8]
         if init == "paper":
             init_paper(layers, [row.bias for row in rows] + FC_BIASES)
-        elif init == "he":
-            init_he(layers)
         else:
-            raise Misused(f"{name}: init must be 'paper' or 'he', got {init!r}")
+            init_he(layers)
 
     def body(self, maps: Tensor) -> Tensor:
         """fc7: (N, 3, image, image) -> (N, units). Sizes at line ends are those of alexnet."""

@@ -120,9 +120,9 @@ class CodedSvm(Classifier):
         """The codes of all channels in a row: (N, 3, image, image) -> (N, length)."""
         return torch.cat([channel(maps) for channel in self.channels.values()], 1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Margins times sharpness (N, classes), float32, of images (N, 3, image, image) in [0, 1]. Raises BadShape."""
-        return super().forward(images) * self.sharpness
+    def score(self, features: Tensor) -> Tensor:
+        """Margins times sharpness (N, classes), float32, of codes (N, length)."""
+        return super().score(features) * self.sharpness
 
 
 def coded(name: str, classes: int, image: int, channels: dict[str, Channel]) -> CodedSvm:

@@ -14,7 +14,6 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from topfive.errors import Misused
 from topfive.layers import Classifier, FullPrecisionLinear, init_he
 from topfive.layers import activation as make_activation
 from topfive.models.card import Card
@@ -46,8 +45,6 @@ class CudaConvnet(Classifier):
             side = side // 2  # ceil((side - 3) / 2) + 1
         self.ip1 = FullPrecisionLinear(64 * side * side, classes)
         layers: list[nn.Conv2d | nn.Linear] = [self.conv1, self.conv2, self.conv3, self.ip1]
-        if init not in ("he", "caffe"):
-            raise Misused(f"{name}: init must be 'he' or 'caffe', got {init!r}")
         init_he(layers)
         if init == "caffe":  # biases are 0 in both
             for layer, std in zip(layers, CAFFE_STD, strict=True):

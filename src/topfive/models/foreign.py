@@ -8,11 +8,12 @@ normalization was folded into its convolutions, weight and bias alone, is taken 
 the bias.
 """
 
-import hashlib
 import pickle
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,17 @@ from torch import Tensor, nn
 from topfive.data.geometry import Geometry, short_side
 from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile, Misused, look_up
+from topfive.files import sha256
 from topfive.layers import LUMA, Classifier
+from topfive.models.foreign_names import TABLES
 from topfive.models.graph import leaf, leaf_graph, leaf_name
 from topfive.models.modelfile import Model
-from topfive.models.zoo import ZOO, build, options
+from topfive.models.zoo import ZOO, Undrawn, build, options
 
 Arrays = dict[str, Tensor]
 WRAPPERS = ("state_dict", "model", "model_state", "net", "params")  # under which checkpoints keep their tensors
+PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.")  # of all names, by what wrapped the net
+LAST = ("classifier", "head", "fc", "last_linear")  # what libraries call the layers at the end
 COUNTERS = "num_batches_tracked"
 ROLES = {  # what the tensors of a batch normalization are called
     "weight": ("weight", "gamma", "scale"),
@@ -55,7 +60,7 @@ class Matching:
 def read_arrays(path: Path) -> Arrays:
     """The arrays of a file, as they stand in it; BadFile for what cannot be read, is cut short or would run code."""
     readers: dict[str, Callable[[Path], Any]] = {
-        ".safetensors": load_file, ".pth": _read_torch, ".pt": _read_torch, ".npz": _read_numpy
+        ".safetensors": load_file, ".pth": _read_torch, ".pt": _read_torch, ".bin": _read_torch, ".npz": _read_numpy
     }  # fmt: skip
     if path.suffix not in readers:
         raise BadFile(
@@ -78,7 +83,10 @@ def read_arrays(path: Path) -> Arrays:
         RuntimeError,
         KeyError,
         AttributeError,
+        IndexError,
+        struct.error,
         zipfile.BadZipFile,
+        zlib.error,
     ) as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise BadFile(f"{path}: cannot be read ({reason}); copy it again") from error
@@ -87,7 +95,10 @@ def read_arrays(path: Path) -> Arrays:
             found = found[wrapper]
     items = found.items() if isinstance(found, dict) else []
     tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
-    arrays = {key.removeprefix("module."): value for key, value in tensors.items() if not key.endswith(COUNTERS)}
+    arrays = {key: value for key, value in tensors.items() if not key.endswith(COUNTERS)}
+    while arrays and (prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in arrays)), "")):
+        arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
+    arrays = {key: value for key, value in arrays.items() if not key.startswith("normalize.")}  # ours: stated apart
     if not arrays:
         raise BadFile(f"{path}: expected named arrays, found none; save the state_dict of the network")
     return arrays
@@ -115,13 +126,11 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
         if set(renamed.values()) == set(theirs) and all(alike(theirs[renamed[key]], ours[key]) for key in ours):
             return Matching([(renamed[key], key) for key in ours], f"by the names of {library}")
     folded = without_normalization(network, ours)
-    readings = []
-    for order, names in (("order", list(theirs)), ("sorted names", sorted(theirs, key=natural))):
-        for targets in (ours, folded):
-            if len(names) == len(targets) and all(map(alike, (theirs[name] for name in names), targets.values())):
-                pairs = list(zip(names, targets, strict=True))
-                readings.append(Matching(pairs, f"by {order} and shape", folded=targets is not ours))
-                break
+    in_order, by_name = list(theirs), sorted(theirs, key=natural)
+    readings = readings_of({"order": in_order, "sorted names": by_name}, theirs, ours, folded)
+    if not readings:  # a file of safetensors has its arrays sorted, the last layers before the first
+        last = sorted(by_name, key=lambda name: name.partition(".")[0] in LAST)
+        readings = readings_of({"sorted names, the classifier last,": last}, theirs, ours, folded)
     if not readings:
         raise BadFile(_no_way(where, network, ours, folded, theirs))
     first, *others = readings
@@ -135,6 +144,18 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
     if not first.folded:
         _refuse_swapped(network, first.pairs, where)
     return first
+
+
+def readings_of(orders: dict[str, list[str]], theirs: Arrays, ours: Arrays, folded: Arrays) -> list[Matching]:
+    """The orders of the file's names in which its arrays have the shapes of our tensors, one by one."""
+    readings = []
+    for order, names in orders.items():
+        for targets in (ours, folded):
+            if len(names) == len(targets) and all(map(alike, (theirs[name] for name in names), targets.values())):
+                pairs = list(zip(names, targets, strict=True))
+                readings.append(Matching(pairs, f"by {order} and shape", folded=targets is not ours))
+                break
+    return readings
 
 
 def alike(one: Tensor, other: Tensor) -> bool:
@@ -237,63 +258,6 @@ def swap_red_and_blue(network: Classifier) -> None:
         first.weight.copy_(first.weight.flip(1))
 
 
-# Names of other libraries, as rules from ours: (pattern, replacement), the first that fits, applied once to each name.
-RESNET_RULES = [
-    (r"conv(\d)_x\.(\d+)\.shortcut\.", lambda found: f"layer{int(found[1]) - 1}.{found[2]}.downsample."),
-    (r"conv(\d)_x\.(\d+)\.", lambda found: f"layer{int(found[1]) - 1}.{found[2]}."),
-]
-INCEPTION_LETTERS = "abcdefg"
-GOOGLENET_BRANCHES = {"one": "branch1", "three": "branch2", "five": "branch3", "pool": "branch4"}
-
-
-def resnet_name(key: str) -> str:
-    """Ours -> torchvision's and timm's, of residual nets."""
-    for pattern, replacement in RESNET_RULES:
-        key, done = re.subn(f"^{pattern}", replacement, key)
-        if done:
-            break
-    return key
-
-
-def googlenet_name(key: str) -> str:
-    """Ours -> torchvision's, of GoogLeNet."""
-    key = key.replace("auxiliary", "aux")
-    key = re.sub(r"^conv2\.(\d)", lambda found: f"conv{int(found[1]) + 2}", key)
-    key = re.sub(r"^inception([35])\.(\d)", lambda found: f"inception{found[1]}{INCEPTION_LETTERS[int(found[2])]}", key)
-    key = re.sub(r"^inception4bcd\.(\d)", lambda found: f"inception4{INCEPTION_LETTERS[int(found[1]) + 1]}", key)
-    return re.sub(r"\.(one|three|five|pool)\.", lambda found: f".{GOOGLENET_BRANCHES[found[1]]}.", key)
-
-
-SENET_RULES = [(r"^fc\.", "last_linear."), (r"\.gate\.", ".se_module."), (r"^bn1\.", "layer0.bn1."),
-               (r"^conv1\.weight", "layer0.conv1.weight")]  # fmt: skip
-# The stem of SENet-154 is three convolutions and normalizations; ours holds all but the last of these as one chain.
-SENET154_STEM = {"0": "conv1", "1": "bn1", "3": "conv2", "4": "bn2", "6": "conv3"}
-
-
-def senet_name(key: str) -> str:
-    """Ours -> timm's, of SENets as their authors released them."""
-    for pattern, replacement in SENET_RULES:
-        key = re.sub(pattern, replacement, key)
-    return resnet_name(key)
-
-
-def senet154_name(key: str) -> str:
-    """Ours -> timm's, of SENet-154."""
-    key = re.sub(r"^conv1\.(\d)", lambda found: f"layer0.{SENET154_STEM.get(found[1], found[1])}", key)
-    return senet_name(re.sub(r"^bn1\.", "layer0.bn3.", key))
-
-
-def same_name(key: str) -> str:
-    """Ours."""
-    return key
-
-
-TABLES: dict[str, Callable[[str], str]] = {
-    "topfive": same_name, "torchvision or timm": resnet_name, "torchvision": googlenet_name,
-    "timm": senet_name, "timm's SENet-154": senet154_name,
-}  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Source:
     """How a library prepares images for its weights. mean, std: RGB, in [0, 1]. bgr: the first layer sees BGR.
@@ -339,19 +303,20 @@ def import_weights(
     """
     theirs = read_arrays(path)
     open_arguments, arguments = options(look_up(name, ZOO, kind="entry")), dict[str, Any]()
+    _refuse_other_strides(path, name, theirs, source)
+    if "auxiliary" in open_arguments:
+        theirs = {key: value for key, value in theirs.items() if not re.match(r"loss[12]\W", key)}  # Caffe's
     if "auxiliary" in open_arguments and not any("aux" in key.lower() for key in theirs):
         arguments["auxiliary"] = False  # the file is without those classifiers, which nothing asks after training
     if "tensorflow" in open_arguments and source.tensorflow:
         arguments["tensorflow"] = True
     if "ceil_pool" in open_arguments and any(".se_module." in key for key in theirs):
         arguments["ceil_pool"] = True  # names that only the weights of the authors' release have
-    network = build(name, len(classes), **arguments)
+    if "relu6" in open_arguments and any(".conv_dw." in key for key in theirs):
+        arguments["relu6"] = True  # timm's names
+    with Undrawn():
+        network = build(name, len(classes), **arguments)
     matching = match(network, theirs, str(path))
-    if name in LOOK_ALIKE and matching.how.startswith("by the names of torchvision"):
-        raise Misused(
-            f"{path}: has torchvision's names, whose 3x3 convolutions stride, and {name} strides in the first 1x1; "
-            f"import it as {LOOK_ALIKE[name]}"
-        )
     fill(network, theirs, matching)
     if source.bgr:
         swap_red_and_blue(network)
@@ -369,9 +334,18 @@ def import_weights(
     return model, matching, theirs
 
 
-def sha256(path: Path) -> str:
-    """The checksum of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _refuse_other_strides(path: Path, name: str, theirs: Arrays, source: Source) -> None:
+    """Where strides stand no tensor tells; the names of libraries whose nets stride elsewhere do."""
+    if name in LOOK_ALIKE and not source.bgr and any(re.search(r"layer\d\.\d+\.conv2\.", key) for key in theirs):
+        raise Misused(
+            f"{path}: has torchvision's names, whose 3x3 convolutions stride, and {name} strides in the first 1x1; "
+            f"import it as {LOOK_ALIKE[name]}"
+        )
+    if name.startswith("se_resnet") and any(".se.fc1." in key for key in theirs):
+        raise Misused(
+            f"{path}: has the names of timm's seresnets, whose 3x3 convolutions stride, and {name} strides in the "
+            "first 1x1; give those of its legacy_seresnets"
+        )
 
 
 def in_words(matching: Matching, theirs: Arrays) -> Iterator[str]:

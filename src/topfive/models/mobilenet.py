@@ -1,16 +1,18 @@
 """MobileNet: Howard, Zhu, Chen, Kalenichenko, Wang, Weyand, Andreetto, Adam 2017, arXiv:1704.04861, Table 1.
 
 Depthwise separable convolutions: a 3x3 for each map alone, then a 1x1 across them, each with batch normalization and
-ReLU. The width multiplier thins every layer, the resolution multiplier is the side of the crop (sec. 3.3, 3.4).
+ReLU (the authors' release caps it at 6: `relu6`). The width multiplier thins every layer, the resolution multiplier is
+the side of the crop (sec. 3.3, 3.4).
 
 Departs from Table 1: its last separable layer is printed with stride 2 on 7x7 maps; with stride 1 its output is the
-printed one.
+printed one. Weights start as He et al. 2015 draw them; the paper is silent.
 
 mobilenet_v1_small, for crops of 32 to 96 px, has half of the maps. Its rule: conv1 strides by round(image / 32), and
 the first separable layer that strides in Table 1 does not, so that the last maps are of about 4 px (the paper's of 7).
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -40,13 +42,14 @@ class TensorFlowConv2d(nn.Conv2d):
 
 
 class Form(NamedTuple):
-    """How convolutions with windows are padded, and the number that batch normalization adds to variances."""
+    """How convolutions with windows are padded, what batch normalization adds to variances, and what follows it."""
 
     conv: type[nn.Conv2d] = nn.Conv2d
     eps: float = 1e-5
+    rectify: Callable[[Tensor], Tensor] = relu
 
 
-TENSORFLOW = Form(TensorFlowConv2d, 1e-3)
+TENSORFLOW = Form(TensorFlowConv2d, 1e-3, F.relu6)
 
 
 class Separable(nn.Module):
@@ -58,11 +61,12 @@ class Separable(nn.Module):
         self.bn1 = nn.BatchNorm2d(maps_in, form.eps)
         self.pointwise = nn.Conv2d(maps_in, maps, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(maps, form.eps)
+        self.rectify = form.rectify
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
-        maps = relu(self.bn1(self.depthwise(maps)))  # -> (N, maps_in, H/stride, W/stride)
-        return relu(self.bn2(self.pointwise(maps)))  # -> (N, maps, H/stride, W/stride)
+        maps = self.rectify(self.bn1(self.depthwise(maps)))  # -> (N, maps_in, H/stride, W/stride)
+        return self.rectify(self.bn2(self.pointwise(maps)))  # -> (N, maps, H/stride, W/stride)
 
 
 class Full(nn.Module):
@@ -72,25 +76,28 @@ class Full(nn.Module):
         super().__init__()
         self.conv = form.conv(maps_in, maps, 3, stride, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(maps, form.eps)
+        self.rectify = form.rectify
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
-        return relu(self.bn(self.conv(maps)))
+        return self.rectify(self.bn(self.conv(maps)))
 
 
 class MobileNet(Classifier):
     """A 3x3 convolution, the rows of a table as blocks, global average pooling, one fully connected layer.
 
-    tensorflow: pad and normalize as the authors' released weights want it.
+    tensorflow: pad, normalize and rectify as the authors' released weights want it. relu6: rectify as they do, up to 6,
+    which timm's weights want too; the paper says ReLU.
     """
 
     def __init__(
         self, name: str, classes: int, image: int, *, block: type[Separable | Full], rows: list[tuple[int, int]],
-        width: float, small_stem: bool = False, tensorflow: bool = False,
+        width: float, small_stem: bool = False, tensorflow: bool = False, relu6: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
         stride = max(1, round(image / 32)) if small_stem else 2
-        form = TENSORFLOW if tensorflow else Form()
+        form = TENSORFLOW if tensorflow else Form(rectify=F.relu6 if relu6 else relu)
+        self.rectify = form.rectify
         maps_in = int(32 * width)
         self.conv1 = form.conv(3, maps_in, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(maps_in, form.eps)
@@ -109,7 +116,7 @@ class MobileNet(Classifier):
 
         Sizes at line ends are those of width 1 on 224-px crops.
         """
-        maps = relu(self.bn1(self.conv1(maps)))  # (N, 3, 224, 224) -> (N, 32, 112, 112)
+        maps = self.rectify(self.bn1(self.conv1(maps)))  # (N, 3, 224, 224) -> (N, 32, 112, 112)
         maps = self.blocks(maps)  # -> (N, 1024, 7, 7)
         return maps.mean((2, 3))  # -> (N, 1024)
 

@@ -4,7 +4,6 @@ Everything that predicts reads this file and nothing else: it names the entry an
 order, the geometry, the recipe, the data it was fitted on, its figures and the versions. No pickle anywhere (law 5).
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,9 +19,9 @@ from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
 from topfive.errors import BadData, BadFile, Misused, TopfiveError, UnknownName
-from topfive.files import read_tensors, write_tensors
+from topfive.files import read_tensors, sha256, write_tensors
 from topfive.models.card import Card
-from topfive.models.zoo import ZOO, build
+from topfive.models.zoo import ZOO, Undrawn, build
 
 FORMAT = 1
 FILE_NAME = "model.safetensors"
@@ -177,18 +176,20 @@ def load(path: str | Path) -> Model:
         (key, count), *_ = Counter(label.key for label in classes).most_common(1) or [("", 0)]
         if count > 1:
             raise ValueError(f"{len(classes)} classes of which {key!r} stands more than once")
+        with Undrawn():
+            classifier = build(document["entry"], len(classes), **document["arguments"])
         model = Model(
             entry=document["entry"],
             arguments=document["arguments"],
             classes=classes,
             geometry=Geometry(**document["geometry"]),
-            classifier=build(document["entry"], len(classes), **document["arguments"]),
+            classifier=classifier,
             recipe=document["recipe"],
             data=document["data"],
             figures=document["figures"],
             versions=document["versions"],
             external_data=bool(document["external_data"]),
-            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+            sha256=sha256(file),
         )
         model.classifier.load_state_dict(tensors)
     except TopfiveError as error:

@@ -77,6 +77,12 @@ class Nin(Classifier):
         means: Tensor = self.maps(maps).mean((2, 3))
         return means
 
+    def score(self, features: Tensor) -> Tensor:
+        """Logits (N, classes), float32: of 1x1 kernels, the mean of the maps is the map of the means."""
+        with full_precision(features.device):
+            scores: Tensor = self.classifier(features.float()[:, :, None, None])
+        return scores.flatten(1)  # -> (N, classes)
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
         maps = self.maps(self.prepare(images))  # (N, 3, 32, 32) -> (N, 192, 8, 8)

@@ -1,7 +1,11 @@
 """The entries of the lineage, collected from the files of their papers, and the one way to build them."""
 
 import inspect
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args, get_origin
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from topfive.errors import Misused, look_up, nearest
 from topfive.layers import Classifier
@@ -43,6 +47,8 @@ LINEAGE = (
     mobilenet,
 )  # fmt: skip
 
+DRAWS = {nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, Tensor.uniform_, Tensor.normal_}
+
 ZOO: dict[str, Card] = dict(
     sorted(((name, card) for paper in LINEAGE for name, card in paper.CARDS.items()), key=lambda named: named[1].year)
 )
@@ -73,12 +79,33 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
         _check_kind(name, argument, value, card)
     image = arguments.pop("image", card.image)
     check_side(name, card, image)
-    return card.builder(name, classes, image, **arguments)
+    try:
+        return card.builder(name, classes, image, **arguments)
+    except ValueError as error:  # a value out of range, such as a dropout of 2
+        raise Misused(f"{name}: cannot be built with {arguments} ({error}); change the value") from error
+
+
+class Undrawn(TorchFunctionMode):
+    """Within it `build` leaves first weights undrawn, since those of a file replace them: it is quick, and torch's
+    global generator stays as it was."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # fmt: skip
+        """Give back the tensor that was to be drawn; call everything else."""
+        given = kwargs or {}
+        if func in DRAWS:
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
 
 
 def _check_kind(name: str, argument: str, value: Any, card: Card) -> None:
     """Misused for a value of another kind than the argument's default: the word "False" is true to Python."""
     parameters = inspect.signature(card.builder).parameters
+    hint = parameters[argument].annotation if argument in parameters else None
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise Misused(f"{name}: {argument} must be one of {', '.join(map(str, get_args(hint)))}, got {value!r}")
     default = card.image if argument == "image" else parameters[argument].default
     if default is inspect.Parameter.empty or default is None or not isinstance(default, bool | int | float | str):
         return
