@@ -1,8 +1,9 @@
 """ResNets with pre-activation: He, Zhang, Ren, Sun 2016, arXiv:1603.05027, Fig. 4 (e) and the appendix.
 
 Batch normalization and ReLU come before each convolution, and nothing after the sum, so that a signal passes through
-all identities untouched. Where a unit changes the shape, its first normalization and ReLU come before the shortcut too
-(appendix); projections have no normalization of their own. The last maps are normalized once more before the pooling.
+all identities untouched. In the first unit after the stem, and where a unit changes the shape, the first normalization
+and ReLU come before the shortcut too (appendix); projections have no normalization of their own. The last maps are
+normalized once more before the pooling.
 """
 
 from functools import partial
@@ -24,19 +25,22 @@ class PreactUnit(nn.Module):
 
     strided: the convolution that strides, 1 or 2; the authors' code takes the first in nets for CIFAR and the 3x3 of a
     bottleneck in those for photos. activate: whether the input is still to be normalized; the first unit after a stem
-    that does so itself takes it as it is. Basic units pad their shortcuts with zeros, bottlenecks project them.
+    that does so itself takes it as it is. first: after the stem. Basic units pad their shortcuts with zeros,
+    bottlenecks project them.
     """
 
     def __init__(
-        self, kind: Kind, maps_in: int, maps: int, stride: int, strided: Literal[1, 2], activate: bool = True
-    ) -> None:
+        self, kind: Kind, maps_in: int, maps: int, stride: int, strided: Literal[1, 2], activate: bool = True,
+        first: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.bn1 = nn.BatchNorm2d(maps_in) if activate else None
-        self.changes = stride != 1 or maps_in != maps
+        changes = stride != 1 or maps_in != maps
+        self.shared = first or changes  # the first activation is the shortcut's too
         self.shortcut: nn.Module = nn.Identity()
-        if self.changes and kind == "bottleneck":
+        if changes and kind == "bottleneck":
             self.shortcut = nn.Conv2d(maps_in, maps, 1, stride, bias=False)
-        elif self.changes:
+        elif changes:
             self.shortcut = ZeroPadShortcut(maps_in, maps, stride)
         width = maps // 4 if kind == "bottleneck" else maps
         kernels = [1, 3, 1] if kind == "bottleneck" else [3, 3]
@@ -55,19 +59,19 @@ class PreactUnit(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, maps_in, H, W). Returns (N, maps, H/stride, W/stride)."""
         active = maps if self.bn1 is None else relu(self.bn1(maps))  # -> (N, maps_in, H, W)
-        short = self.shortcut(active if self.changes else maps)  # -> (N, maps, H/stride, W/stride)
+        short = self.shortcut(active if self.shared else maps)  # -> (N, maps, H/stride, W/stride)
         total: Tensor = short + self.branch(active)
         return total
 
 
 def units(
     kind: Kind, maps_in: int, maps: int, stride: int, count: int, strided: Literal[1, 2], recompute: bool,
-    activate: bool = True,
+    activate: bool = True, first: bool = False,
 ) -> nn.Sequential:  # fmt: skip
     """`count` units, the first of which may stride and change the number of maps."""
     stack = Recomputed if recompute else nn.Sequential
     return stack(
-        PreactUnit(kind, maps_in, maps, stride, strided, activate),
+        PreactUnit(kind, maps_in, maps, stride, strided, activate, first),
         *(PreactUnit(kind, maps, maps, 1, strided) for _ in range(count - 1)),
     )
 
@@ -100,7 +104,7 @@ def cifar(name: str, classes: int, image: int, *, kind: Kind, n: int, recompute:
     stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
     wider, maps_in, stages = 4 if kind == "bottleneck" else 1, 16, list[nn.Module]()
     for maps, stride in CIFAR_STAGES:
-        stages.append(units(kind, maps_in, wider * maps, stride, n, 1, recompute))
+        stages.append(units(kind, maps_in, wider * maps, stride, n, 1, recompute, first=not stages))
         maps_in = wider * maps
     return PreactResNet(name, classes, stem, stages, maps_in, at_least=16, multiple_of=4)
 
