@@ -27,8 +27,8 @@ class Tower(nn.Module):
         self.conv1, self.conv2, self.conv3, self.conv4, self.conv5 = (half_of_conv(conv, half) for conv in convs)
         self.fc6, self.fc7 = (half_of_linear(layer, half) for layer in (net.fc6, net.fc7))
         self.norm1, self.norm2 = LocalResponseNorm(), LocalResponseNorm()
-        self.pool1, self.pool2, self.pool5 = net.pool1, net.pool2, net.pool5
-        self.dropout = net.dropout
+        self.pool1, self.pool2, self.pool5 = (nn.MaxPool2d(3, 2) for _ in range(3))
+        self.dropout = nn.Dropout(net.dropout.p)
 
     def below(self, images: Tensor) -> Tensor:
         """Up to conv3: (N, 3, 227, 227) -> (N, 128, 13, 13)."""
@@ -47,8 +47,8 @@ class Tower(nn.Module):
 class TwoTowers(Classifier):
     """The scores of `net`, an "alexnet", computed by its two towers on two devices.
 
-    devices: two, such as ("cuda:0", "cuda:1"); images come to and scores leave from the first. Raises Misused for a net
-    that is not of two towers.
+    devices: two, such as ("cuda:0", "cuda:1"), on which it stays; images come to and scores leave from the first.
+    Raises Misused for a net that is not of two towers.
     """
 
     head = "fc8"

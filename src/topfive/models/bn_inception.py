@@ -3,6 +3,7 @@
 GoogLeNet whose 5x5 convolutions are two 3x3, normalized before every ReLU, without local response normalization and
 without biases. Departs from the printed table, which gives 576 maps to 4c and 4d: their branches sum to 608, as in the
 Caffe nets that were released. Its first convolution was separable there; here it is a full 7x7, as in those nets.
+Weights start as He et al. 2015 draw them; the paper is silent.
 """
 
 from functools import partial

@@ -3,7 +3,8 @@
 A network that maps an image to a point on a sphere in 128 dimensions, trained by triplets: an image is to lie nearer
 to those of its own class than to any of another, by a margin (eq. 3). NN1 is a Zeiler-Fergus net with 1x1 convolutions
 and maxout units, NN2 an inception net with L2 pooling. Here a class is scored by minus the squared distance of the code
-from the mean code of its training images; the paper, which compares pairs of faces, has no classes.
+from the mean code of its training images; the paper, which compares pairs of faces, has no classes. It gives no
+constants of normalization, which are AlexNet's here, and no first weights, which are as He et al. 2015 draw them.
 
 facenet_nn2_small, for crops of 32 to 96 px, has a quarter of the maps. Its rule: conv1 is 3x3 with stride
 round(image / 32), and no pooling follows. It is batch-normalized, as OpenFace's port of NN2 is: without, triplets of a

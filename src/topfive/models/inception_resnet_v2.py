@@ -4,7 +4,7 @@ Inception modules as the branches of residual blocks: each ends in a 1x1 convolu
 scaled down (sec. 3.3) before it is added. Departs from the paper: its figures have the stem of Inception-v4 and 5, 10
 and 5 blocks (32.4 million parameters); the net that was released and whose weights are passed on, which is this one,
 has the stem of Inception-v3, one more inception module, and 10, 20 and 10 blocks. The last block is neither scaled down
-nor rectified.
+nor rectified. Weights start as He et al. 2015 draw them; the paper is silent.
 
 inception_resnet_v2_small, for crops of 32 to 96 px, has a quarter of the maps and 2, 4 and 2 blocks, on the stem of
 inception_v3_small.

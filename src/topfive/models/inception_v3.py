@@ -3,7 +3,9 @@
 Convolutions are factored: 5x5 into two 3x3 (on 35x35 maps), 7x7 into 1x7 and 7x1 (on 17x17), 3x3 into 1x3 beside 3x1
 (on 8x8). One auxiliary classifier with batch normalization sits on the last 17x17 maps. The widths are those of the
 authors' release, which the paper's figures leave open; so is the weight of the auxiliary loss, 0.4, and one 5x5 in each
-of the first modules. inception_v3_train is the same net, counted with its auxiliary classifier.
+of the first modules. Dropout is that release's, 0.2; weights start as He et al. 2015 draw them. Average pools count the
+padding, as torchvision's port does, whose weights are passed on, and the release does not. inception_v3_train is the
+same net, counted with its auxiliary classifier.
 
 inception_v3_small, for crops of 32 to 96 px, has a quarter of the maps in every module. Its rule: the stem is two 3x3
 convolutions, the first with stride round(image / 32), and one pooling, so that the three stages work on maps of about
@@ -114,7 +116,7 @@ class InceptionV3(AuxiliaryClassifier):
 
     def __init__(
         self, name: str, classes: int, image: int, *, stem: Callable[[Unit, int], nn.Module], share: float = 1.0,
-        at_least: int = 75, auxiliary: bool = True, dropout: float = 0.5,
+        at_least: int = 75, auxiliary: bool = True, dropout: float = 0.2,
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=at_least)
         unit = partial(scaled_unit, share)
