@@ -1,9 +1,10 @@
 """The Challenge's crops of one image: which squares are cut, in which order, mirrored or not.
 
-`5`: the four corners and the middle; `10`: these and their mirror images (Krizhevsky, Sutskever, Hinton 2012, sec.
-4.1). `144`: at four scales, three squares along the longer side, of each the four corners, the middle and the whole
-square made smaller, and the mirror images of all (Szegedy et al. 2014, arXiv:1409.4842, sec. 7). Sides are the papers'
-for a crop of 224 px and grow and shrink with it, so that small images have the protocols too.
+`5`: the four corners and the middle of the image's central square; `10`: these and their mirror images (Krizhevsky,
+Sutskever, Hinton 2012, secs. 2 and 4.1). `144`: at four scales, three squares along the longer side, of each the four
+corners, the middle and the whole square made smaller, and the mirror images of all (Szegedy et al. 2014,
+arXiv:1409.4842, sec. 7). Sides are the papers' for a crop of 224 px and grow and shrink with it, so that small images
+have the protocols too.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def views(crops: Crops, height: int, width: int, crop: int) -> list[View]:
     """The squares of an image, in the protocol's order, without their mirror images.
 
     >>> [(view.left, view.top) for view in views("10", 375, 500, 224)]
-    [(0, 0), (117, 0), (0, 32), (117, 32), (58, 16)]
+    [(42, 0), (74, 0), (42, 32), (74, 32), (58, 16)]
     >>> len(views("144", 375, 500, 224))
     72
     """
@@ -50,7 +51,8 @@ def views(crops: Crops, height: int, width: int, crop: int) -> list[View]:
         return [view for scale in SCALES for view in _at_scale(round(crop * scale / 224), height, width, crop)]
     short = short_side_to_crop(crop)
     rows, columns = resized(height, width, short)
-    return [View(short, left, top, crop) for left, top in _corners_and_middle(columns, rows, crop)]
+    left, top = (columns - short) // 2, (rows - short) // 2  # the nets were trained on central squares (sec. 2)
+    return [View(short, left + x, top + y, crop) for x, y in _corners_and_middle(short, short, crop)]
 
 
 def check_crops(name: str) -> Crops:

@@ -28,6 +28,7 @@ from topfive.data.geometry import Geometry, Pixels, to_images, to_pixels
 from topfive.data.imageset import Broken, Split
 from topfive.errors import BadData, BadFile, BadRecipe, Misused
 
+PIXELS = 2_000_000  # of the crops that go through a classifier together; 64 maps of them are half a gigabyte
 MEMORY = 2 << 30  # bytes of prepared pixels that are kept between epochs; the rest are decoded again each time
 
 
@@ -122,7 +123,8 @@ class TrainingLoader:
         self.keys = id_keys(self.split.ids)
         augmentation, geometry = self.augmentation, self.geometry  # not self: a cycle would hold the images for long
         self.prepared = Prepared(self.split, lambda image: augmentation.prepare(image, geometry), self.workers)
-        on_device = self.prepared.block is not None and torch.device(self.device).type != "cpu"
+        accelerated = torch.device(self.device).type != "cpu"
+        on_device = self.prepared.block is not None and accelerated and augmentation.whole_pixels
         self.on_device = torch.from_numpy(self.prepared.block).to(self.device) if on_device else None
 
     def __len__(self) -> int:
@@ -209,6 +211,15 @@ class TrainingLoader:
         return np.stack(list(pool_map(cut, images, boxes, mirror.tolist())))
 
 
+def at_once(images: int, crop: int) -> int:
+    """How many crops go through a classifier together, where `images` are wanted: fewer where they are large.
+
+    >>> at_once(250, 32), at_once(250, 224)
+    (250, 39)
+    """
+    return max(1, min(images, PIXELS // crop**2))
+
+
 def central_crops(
     split: Split,
     geometry: Geometry,
@@ -216,7 +227,11 @@ def central_crops(
     workers: int | None = None,
     device: torch.device | str = "cpu",
 ) -> Iterator[tuple[Batch, list[Broken]]]:
-    """Every image of a split once, in order, through the geometry alone; with each batch, its broken images."""
+    """Every image of a split once, in order, through the geometry alone; with each batch, its broken images.
+
+    batch_size: at most; large crops come in smaller batches.
+    """
+    batch_size = at_once(batch_size, geometry.crop)
     fits = split.pixels is not None and split.pixels.shape[-2:] == (geometry.crop,) * 2 == (geometry.resize_short,) * 2
     with decoding_pool(workers) as pool:
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from topfive.data.crops import Crops, cut_all, mirrors
 from topfive.data.geometry import to_images
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
-from topfive.data.loader import central_crops
+from topfive.data.loader import at_once, central_crops
 from topfive.errors import BadFile, Misused
 from topfive.files import read_tensors, write_tensors
 from topfive.models.modelfile import Model, best_device, lay_out
@@ -172,11 +173,18 @@ def _answers(
         for batch, bad in central_crops(images, model.geometry, batch_size, device=device):
             yield batch.rows, model.scores(batch.images)[:, None].cpu() if batch.rows else torch.empty(0), bad
         return
-    for rows, squares, bad in cut_all(images, model.geometry, crops, max(DECODED, batch_size // int(crops))):
+    together = at_once(batch_size, model.geometry.crop)
+    for rows, squares, bad in cut_all(images, model.geometry, crops, max(DECODED, together // int(crops))):
         if not rows:
             yield rows, torch.empty(0), bad
             continue
-        seen = [to_images(squares[:, view], device) for view in range(squares.shape[1])]
-        seen = [one for view in seen for one in ((view, view.flip(3)) if mirrors(crops) else (view,))]
-        found = [model.scores(part) for part in torch.split(torch.cat(seen), batch_size)]  # view by view
-        yield rows, torch.cat(found).view(len(seen), len(rows), -1).transpose(0, 1).cpu(), bad
+        found = []
+        parts = min(squares.shape[1], -(-squares.shape[1] * len(rows) // together))
+        for part in np.array_split(squares, parts, axis=1):  # (N, views, crop, crop, 3)
+            seen = to_images(np.concatenate(np.moveaxis(part, 1, 0)), device)  # view by view
+            answers = model.scores(seen).cpu().view(part.shape[1], len(rows), -1)
+            if mirrors(crops):
+                mirrored = model.scores(seen.flip(3)).cpu().view_as(answers)
+                answers = torch.stack([answers, mirrored], 1).flatten(0, 1)
+            found.append(answers)
+        yield rows, torch.cat(found).transpose(0, 1), bad

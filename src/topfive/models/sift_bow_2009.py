@@ -70,7 +70,7 @@ CARDS: dict[str, Card] = {
         note="sift_bow_2009 for images of 32 to 96 px: patches of 8 px by 2 px",
     ),
     "sift_keypoints_2009": photo_card(
-        keypoints, family="hand_made", year=2009, source=KEYPOINTS, image=256, sides=(128, 256), depth=1,
+        keypoints, family="hand_made", year=2009, source=KEYPOINTS, image=256, sides=(256, 256), depth=1,
         small="sift_keypoints_2009_small", scores="margins", fitted_by="svm", counted_here=True,
         params=21_001_000, macs=21_000_000,
         note="sift_bow_2009 at up to 500 key-points an image, through OpenCV; cannot be exported",

@@ -329,7 +329,7 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
             ) from error
         said = first["msg"].removeprefix("Value error, ")
         got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"  # a whole table says nothing
-        raise BadRecipe(f"recipe {where}: {key}: {said}{got}") from error
+        raise BadRecipe(": ".join(part for part in (f"recipe {where}", key, said) if part) + got) from error
 
 
 def _keys_beside(path: list[int | str], stage: type[Strict]) -> list[str]:
