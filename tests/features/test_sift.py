@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_sample_image
 
 from topfive.features.colour import ColourStatistics
+from topfive.features.grid import rows_of
 from topfive.features.sift import CLIP, DenseSift, orientation_maps
 
 
@@ -65,7 +66,7 @@ def test_a_gradient_is_the_sum_of_its_shares():
 def test_descriptors_are_those_of_a_slow_loop(patch, step):
     image, module = grey(30, 34), DenseSift(patch, step)
     found = module(image)[0]
-    rows, columns = module.rows(30), module.rows(34)
+    rows, columns = (rows_of(side, module.patch, module.step) for side in (30, 34))
     assert found.shape == (rows * columns, 128) == (len(module.places(30, 34)), 128)
     for row, column in [(0, 0), (rows - 1, columns - 1), (rows // 2, 1)]:
         expected = by_hand(image[0, 0], row * step, column * step, patch, two_vectors)

@@ -12,11 +12,13 @@ from topfive.data.imageset import ImageSet, Split
 from topfive.data.loader import central_crops
 from topfive.errors import BadData, BadRecipe, Misused, UnknownName
 from topfive.evaluation import evaluate, judge, score
+from topfive.features import FisherVector
 from topfive.models import build
+from topfive.models.coded import Channel, CodedSvm
 from topfive.models.modelfile import Model
 from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
 from topfive.training import train
-from topfive.training.codebook import fit_channels, fit_quantiser, kmeans, sample_descriptors
+from topfive.training.codebook import fit_channels, fit_mixture, fit_quantiser, kmeans, sample_descriptors
 from topfive.training.codes import KeptCodes
 from topfive.training.linear_svm import Scale
 from topfive.training.svm import fit_svm
@@ -86,6 +88,21 @@ def test_a_mixture_has_a_floor_and_wants_descriptors(few_digits: ImageSet) -> No
         fit_channels(net, Fit(kind="gmm", descriptors=10), split, SIDE, 0, 1)
 
 
+def test_a_mixture_fits_dimensions_of_any_size() -> None:
+    """Each Gaussian has the variances of its own descriptors, however small they are in some dimension."""
+    sizes = torch.tensor([1.0, 0.1, 0.01, 0.001])
+    middles = torch.tensor([[0.0, 0, 0, 0], [3, 3, 3, 3]]) * sizes
+    generator = torch.Generator().manual_seed(0)
+    sample = torch.cat([middle + torch.randn(2000, 4, generator=generator) * sizes for middle in middles])
+    net = build("xrce_2011_small", 10, colour=False, components=2)
+    channel = net.channels["sift"]  # type: ignore[index]
+    channel.code = FisherVector(2, 4)
+    fit_mixture(channel, sample, 25, 0)
+    order = channel.code.means[:, 0].argsort()
+    torch.testing.assert_close(channel.code.means[order] / sizes, middles / sizes, atol=0.15, rtol=0)
+    torch.testing.assert_close(channel.code.variances[order] / sizes.square(), torch.ones(2, 4), atol=0.1, rtol=0)
+
+
 def test_stages_name_their_channel_and_refuse_networks(few_digits: ImageSet) -> None:
     net, split = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc"), few_digits.split("train")
     fit_channels(net, Fit(kind="kmeans", channel="hog_llc", descriptors=2000), split, SIDE, 0, 1)
@@ -108,14 +125,14 @@ def test_late_fusion_is_the_mean_of_each_channels_machine(few_digits: ImageSet) 
     net = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc").eval()
     fit_channels(net, Fit(kind="kmeans", descriptors=2000), split, SIDE, 0, 1)
     fit_svm(net, Svm(c=1.0, iterations=30, late_fusion=True), split, SIDE, 0, 1)
-    hog, lbp = net.channels["hog_llc"].length, net.channels["lbp_llc"].length  # type: ignore[index]
-    assert net.svm.weight.shape == (10, hog + lbp)  # type: ignore[union-attr]
-    alone = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc").eval()
-    alone.load_state_dict(net.state_dict())
-    del alone.channels["lbp_llc"]  # type: ignore[union-attr, operator]
-    codes = net.channels["hog_llc"](seen(split)[:20])  # type: ignore[index, operator]
-    one = codes @ net.svm.weight[:, :hog].T  # type: ignore[union-attr, index]
-    assert (one.argmax(1) == split.labels[:20]).float().mean() > 0.6  # half of the whole answers alone
+    assert isinstance(net, CodedSvm)
+    halves = []
+    for name, channel in net.channels.items():
+        assert isinstance(channel, Channel)
+        one = CodedSvm("alone", 10, 32, {name: channel}, channel.length).eval()
+        fit_svm(one, Svm(c=1.0, iterations=30), split, SIDE, 0, 1)
+        halves.append(one.sharpness / 2 * one.svm.weight)
+    torch.testing.assert_close(net.svm.weight, torch.cat(halves, 1), rtol=1e-3, atol=1e-4)
 
 
 def test_the_best_c_is_chosen_and_its_path_told(few_digits: ImageSet, caplog: pytest.LogCaptureFixture) -> None:

@@ -187,14 +187,15 @@ def test_fitted_sharpness_makes_the_truth_more_likely(digits: ImageSet, fitted: 
 def test_codes_come_in_the_splits_order_and_mirrored_where_asked(few_digits: ImageSet) -> None:
     net = build("hog_svm", 10, image=16).eval()
     split, geometry = few_digits.split("test"), Geometry(16, 16)
-    plain, mirrored = (extract_codes(net, split, geometry, 2, mirror=mirror) for mirror in (False, True))
-    assert plain.rows == list(range(60))
+    plain, both = (extract_codes(net, split, geometry, 2, mirrored) for mirrored in (False, True))
+    assert plain.rows == both.rows == list(range(60))
     assert torch.equal(plain.labels, split.labels)
+    assert torch.equal(both.codes[:60], plain.codes)
     assert split.pixels is not None
     image = torch.from_numpy(np.array(geometry.apply(split.pixels[7].permute(1, 2, 0).numpy())))[..., 0] / 255
-    for found, picture in ((plain, image), (mirrored, image.flip(1))):
+    for found, picture in ((both.codes[7], image), (both.codes[67], image.flip(1))):
         assert isinstance(net, CodedSvm)
-        torch.testing.assert_close(found.codes[7], net.features(picture.expand(1, 3, 16, 16))[0])
+        torch.testing.assert_close(found, net.features(picture.expand(1, 3, 16, 16))[0])
 
 
 def test_mirror_images_are_fitted_too(few_digits: ImageSet) -> None:
@@ -203,9 +204,9 @@ def test_mirror_images_are_fitted_too(few_digits: ImageSet) -> None:
     split, geometry = few_digits.split("train"), Geometry(16, 16)
     for net, mirror in zip(nets, (False, True), strict=True):
         fit_svm(net, Svm(c=0.1, iterations=200, mirror=mirror), split, geometry, 0, 1)
-    both = [extract_codes(nets[0], split, geometry, 1, mirror=mirror) for mirror in (False, True)]
+    both = extract_codes(nets[0], split, geometry, 1, mirrored=True)
     theirs = LinearSVC(C=0.1, dual=True, intercept_scaling=1, tol=1e-6, max_iter=100_000)
-    theirs.fit(torch.cat([part.codes for part in both]).numpy(), split.labels.repeat(2).numpy())
+    theirs.fit(both.codes.numpy(), split.labels.repeat(2).numpy())
     errors = [np.abs(net.svm.weight.detach().numpy() - theirs.coef_).max() for net in nets if isinstance(net, CodedSvm)]
     assert errors[1] < 0.01 < errors[0]
 

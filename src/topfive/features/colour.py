@@ -5,9 +5,8 @@ The mean and the deviation of each colour in each of 4x4 cells of a patch: 96 nu
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-CELLS = 4
+from topfive.features.grid import cell_means
 
 
 class ColourStatistics(nn.Module):
@@ -22,12 +21,14 @@ class ColourStatistics(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 3, H, W) in [0, 1]. Returns (N, M, 96), patches as those of `DenseSift`."""
-        cell = self.patch // CELLS
-        means = F.avg_pool2d(images, cell, 1)  # (N, 3, H - cell + 1, W - cell + 1)
-        spread = (F.avg_pool2d(images.square(), cell, 1) - means.square()).clamp_min(0).sqrt()
-        both = torch.cat([means, spread], 1)  # (N, 6, ...)
-        reach = self.patch - cell + 1
-        patches = both.unfold(2, reach, self.step).unfold(3, reach, self.step)[
-            ..., ::cell, ::cell
-        ]  # (N, 6, R, S, 4, 4)
-        return patches.permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(2)
+        return self.of_maps(self.maps(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """What patches of all sizes are described from: the colours and their squares, (N, 6, H, W)."""
+        return torch.cat([images, images.square()], 1)
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """The patches' numbers, from `maps`."""
+        means, squares = cell_means(maps, self.patch, self.step).chunk(2, 2)  # (N, M, 3, 4, 4)
+        spread = (squares - means.square()).clamp_min(0).sqrt()
+        return torch.cat([means, spread], 2).flatten(2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 PIECE = 8  # numbers
 WORDS = 256
+AT_ONCE = 4_000_000  # numbers that are compared at a time
 
 
 class ProductQuantiser(nn.Module):
@@ -33,9 +34,15 @@ class ProductQuantiser(nn.Module):
 
     def encode(self, codes: Tensor) -> Tensor:
         """The nearest word of each piece: (N, L) -> (N, L / 8), uint8."""
-        pieces = codes.view(codes.shape[0], -1, PIECE).transpose(0, 1)  # (L / 8, N, 8)
-        closeness = pieces @ self.words.transpose(1, 2) - self.words.square().sum(2)[:, None] / 2
-        return closeness.argmax(2).to(torch.uint8).T.contiguous()
+        kept = torch.empty(len(codes), len(self.words), dtype=torch.uint8, device=codes.device)
+        few = max(1, AT_ONCE // (max(1, len(codes)) * WORDS))
+        for first in range(0, len(self.words), few):
+            words = self.words[first : first + few]  # (P, 256, 8)
+            pieces = codes[:, first * PIECE : (first + few) * PIECE].reshape(len(codes), -1, PIECE).transpose(0, 1)
+            lengths = words.square().sum(2)[:, None]
+            closeness = torch.baddbmm(lengths, pieces, words.transpose(1, 2), beta=-0.5)  # (P, N, 256)
+            kept[:, first : first + few] = closeness.argmax(2).T
+        return kept
 
     def decode(self, kept: Tensor) -> Tensor:
         """The words: (N, L / 8), uint8 -> (N, L)."""

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-CELLS = 4  # along each side of a patch
+from topfive.features.grid import CELLS, middles_of, rows_of
+
 ORIENTATIONS = 8
 CLIP = 0.2
 FLAT = 1e-8  # a patch whose gradients are shorter than this together is flat: zeros, not noise made long
@@ -38,15 +39,9 @@ class DenseSift(nn.Module):
         bell = torch.exp(-2 * middles.square())  # deviation of half a patch (sec. 6.1)
         self.register_buffer("window", (bell[:, None] * bell).view(CELLS, CELLS, 1), persistent=False)
 
-    def rows(self, side: int) -> int:
-        """Patches along a side of that many px."""
-        return max(0, (side - self.patch) // self.step + 1)
-
     def places(self, height: int, width: int) -> Tensor:
         """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
-        down = (torch.arange(self.rows(height)) * self.step + self.patch / 2) / height
-        right = (torch.arange(self.rows(width)) * self.step + self.patch / 2) / width
-        return torch.cartesian_prod(down, right)
+        return middles_of(height, width, self.patch, self.step)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W) in [0, 1]. Returns (N, M, 128): M runs over rows and columns of patches.
@@ -54,11 +49,19 @@ class DenseSift(nn.Module):
         A patch's numbers run over row and column of the cell and orientation; orientation 0 is that of a gradient from
         left to right, and they turn downwards. A flat patch gives zeros.
         """
-        if not self.rows(images.shape[2]) or not self.rows(images.shape[3]):
-            return images.new_zeros(images.shape[0], 0, LENGTH)
-        maps = orientation_maps(images)  # (N, 8, H, W)
-        down, across = self.pooling(images.shape[2]), self.pooling(images.shape[3])
-        cells = (down.to(images) @ maps) @ across.to(images).T  # -> (N, 8, cell rows, cell columns)
+        return self.of_maps(self.maps(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        """What patches of all sizes are described from: `orientation_maps`, (N, 8, H, W)."""
+        return orientation_maps(images)
+
+    def of_maps(self, maps: Tensor) -> Tensor:
+        """The patches' numbers, from `maps`."""
+        height, width = maps.shape[-2:]
+        if not rows_of(height, self.patch, self.step) or not rows_of(width, self.patch, self.step):
+            return maps.new_zeros(maps.shape[0], 0, LENGTH)
+        down, across = self.pooling(height), self.pooling(width)
+        cells = (down.to(maps) @ maps) @ across.to(maps).T  # -> (N, 8, cell rows, cell columns)
         cells = cells.permute(0, 2, 3, 1).contiguous()  # the numbers of a cell side by side, as patches want them
         stride = self.patch // CELLS // math.gcd(self.patch // CELLS, self.step)
         hop = self.step // math.gcd(self.patch // CELLS, self.step)
@@ -74,7 +77,7 @@ class DenseSift(nn.Module):
         """
         width = self.patch // CELLS
         apart = math.gcd(width, self.step)
-        span = (self.rows(side) - 1) * self.step + self.patch - width
+        span = (rows_of(side, self.patch, self.step) - 1) * self.step + self.patch - width
         middles = torch.arange(span // apart + 1) * apart + (width - 1) / 2
         return (1 - (torch.arange(side) - middles[:, None]).abs() / width).clamp_min(0)
 

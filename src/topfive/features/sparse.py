@@ -53,7 +53,8 @@ class SparseCode(Words):
 def lasso(descriptors: Tensor, words: Tensor, penalty: float, steps: int = STEPS) -> Tensor:
     """The codes that make |x - z @ words|^2 / 2 + penalty |z|_1 least: (M, D), (K, D) -> (M, K)."""
     products, likeness = words @ words.T, descriptors @ words.T
-    step = 1 / torch.linalg.matrix_norm(products, 2).clamp_min(1e-12)
+    smaller = products if len(words) <= words.shape[1] else words.T @ words  # of the same greatest eigenvalue
+    step = 1 / torch.linalg.matrix_norm(smaller, 2).clamp_min(1e-12)
     codes = ahead = torch.zeros_like(likeness)
     momentum = 1.0
     for _ in range(steps):

@@ -5,68 +5,51 @@ pyramid, and super-vectors; a linear SVM for each set and the mean of their marg
 thousand words and its third of a million numbers a set are scaled down here.
 """
 
+import math
 from functools import partial
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from topfive.features import Lbp, Llc, SuperVector
+from topfive.features.grid import CELLS, PatchesOfSizes, cell_means
 from topfive.features.hog import clipped_l2
 from topfive.features.pyramid import Code
-from topfive.features.sift import DenseSift
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, coded
 
 LLC_GRIDS = ((1, 1), (2, 2), (4, 4))
 VECTOR_GRIDS = ((1, 1), (3, 1))
-CELLS = 4
 HOG, LBP = CELLS * CELLS * 9, 59
 
 
-class DenseHog(nn.Module):
-    """HOG of patches: 4x4 cells of nine unsigned orientations, clipped L2, (N, 1, H, W) -> (N, M, 144).
-
-    sizes: of the patches, px, multiples of 4. step: px between neighbours.
-    """
-
-    def __init__(self, sizes: tuple[int, ...], step: int) -> None:
-        super().__init__()
-        self.sizes, self.step = sizes, step
-
-    def places(self, height: int, width: int) -> Tensor:
-        """Of all sizes, one after the other."""
-        return torch.cat([DenseSift(size, self.step).places(height, width) for size in self.sizes])
+class DenseHog(PatchesOfSizes):
+    """HOG of patches: 4x4 cells of nine unsigned orientations, clipped L2, (N, 1, H, W) -> (N, M, 144)."""
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W) in [0, 1]."""
         maps = unsigned_maps(images)  # (N, 9, H, W)
-        found = []
-        for size in self.sizes:
-            cells = patches_of(F.avg_pool2d(maps, size // CELLS, 1), size, self.step)  # (N, M, 9, 4, 4)
-            found.append(clipped_l2(cells.transpose(2, 4).flatten(2)))
-        return torch.cat(found, 1)
+        cells = [cell_means(maps, size, self.step) for size in self.sizes]  # (N, M, 9, 4, 4)
+        return torch.cat([clipped_l2(one.transpose(2, 4).flatten(2)) for one in cells], 1)
 
 
-class DenseLbp(nn.Module):
-    """Histograms of uniform LBP of patches, of length 1, (N, 1, H, W) -> (N, M, 59). sizes, step: as of DenseHog."""
+class DenseLbp(PatchesOfSizes):
+    """Histograms of uniform LBP of patches, of length 1, (N, 1, H, W) -> (N, M, 59)."""
 
     def __init__(self, sizes: tuple[int, ...], step: int) -> None:
-        super().__init__()
-        self.sizes, self.step = sizes, step
+        super().__init__(sizes, step)
         self.lbp = Lbp(1)
-
-    def places(self, height: int, width: int) -> Tensor:
-        """Of all sizes, one after the other."""
-        return torch.cat([DenseSift(size, self.step).places(height, width) for size in self.sizes])
+        self.cell = math.gcd(step, *sizes)  # side of the squares that patches of all sizes are made of
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W) in [0, 1]."""
         bins = self.lbp.bins[self.lbp.codes(images).long()]  # (N, H, W, 59)
-        maps = bins.permute(0, 3, 1, 2).contiguous()
-        shares = [F.avg_pool2d(maps, size, self.step).flatten(2).transpose(1, 2) for size in self.sizes]  # (N, M, 59)
-        return F.normalize(torch.cat(shares, 1), dim=-1)
+        cells = F.avg_pool2d(bins.permute(0, 3, 1, 2), self.cell)
+        hop = self.step // self.cell
+        shares = [F.avg_pool2d(cells, size // self.cell, hop).flatten(2).transpose(1, 2) for size in self.sizes]
+        return F.normalize(torch.cat(shares, 1), dim=-1)  # (N, M, 59)
 
 
 def unsigned_maps(images: Tensor) -> Tensor:
@@ -78,14 +61,6 @@ def unsigned_maps(images: Tensor) -> Tensor:
     middles = torch.arange(9, device=images.device).view(9, 1, 1)
     apart = (turn[:, None] - middles).abs()
     return length[:, None] * (1 - torch.minimum(apart, 9 - apart)).clamp_min(0)
-
-
-def patches_of(means: Tensor, size: int, step: int) -> Tensor:
-    """The means of the 4x4 cells of each patch, from those of all cells: (N, C, ...) -> (N, M, C, 4, 4)."""
-    cell = size // CELLS
-    reach = size - cell + 1
-    patches = means.unfold(2, reach, step).unfold(3, reach, step)[..., ::cell, ::cell]  # (N, C, R, S, 4, 4)
-    return patches.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
 
 
 Sets = Literal["all", "llc", "super_vector"]

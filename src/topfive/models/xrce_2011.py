@@ -2,15 +2,18 @@
 
 SIFT and local colour statistics of patches of 24 px, each brought to 64 numbers by principal components and coded by a
 Gaussian mixture over the whole image, its quarters and its thirds (top, middle, bottom); a linear SVM for each of the
-two and the mean of their margins (late fusion). The paper shrinks the image for five scales; here the patches grow.
+two and the mean of their margins (late fusion). The paper shrinks the image for five scales; here the patches grow, and
+are of three sizes.
 """
 
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from topfive.features import ColourStatistics, DenseSift, FisherVector
+from topfive.features.grid import PatchesOfSizes
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, Projection, coded
 
@@ -19,21 +22,18 @@ KEPT = 64
 SIFT, COLOUR = 128, 96
 
 
-class Scales(nn.Module):
+class Scales(PatchesOfSizes):
     """A descriptor at several patch sizes, one after the other: (N, C, H, W) -> (N, M, D)."""
 
     def __init__(self, kind: type[DenseSift] | type[ColourStatistics], sizes: tuple[int, ...], step: int) -> None:
-        super().__init__()
+        super().__init__(sizes, step)
         self.each = nn.ModuleList(kind(size, step) for size in sizes)
-        self.sizes, self.step = sizes, step
-
-    def places(self, height: int, width: int) -> Tensor:
-        """Of all sizes, one after the other."""
-        return torch.cat([DenseSift(size, self.step).places(height, width) for size in self.sizes])
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, C, H, W) in [0, 1]."""
-        return torch.cat([one(images) for one in self.each], 1)
+        first, *_ = kinds = [cast(DenseSift | ColourStatistics, one) for one in self.each]
+        maps = first.maps(images)  # the same for all sizes
+        return torch.cat([one.of_maps(maps) for one in kinds], 1)
 
 
 def xrce(

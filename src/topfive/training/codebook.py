@@ -1,7 +1,8 @@
 """The stages that fit what the channels of a hand-made system have learned, on a bounded sample of their descriptors.
 
-The sample is the same for any number of images: so many descriptors, PER_IMAGE of each image, of images and places
-chosen by the images' ids. Fits are scikit-learn's, mixtures in float64; what they learn is copied into buffers.
+The sample is bounded for any number of images: so many descriptors, PER_IMAGE of each image or more where there are few
+images, of images and places chosen by the images' ids. Fits are scikit-learn's, mixtures in float64; what they learn is
+copied into buffers.
 """
 
 import logging
@@ -12,6 +13,7 @@ import torch
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin
 from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +34,7 @@ from topfive.training.codes import extract_codes
 log = logging.getLogger("topfive")
 
 PER_IMAGE = 100  # descriptors of one image in a sample
+DESCRIBED = 16  # images at a time: maps of photos take hundreds of megabytes
 FLOOR = 0.01  # of a mixture's variances, as a share of that of all descriptors; see features/fisher.py
 KMEANS_BATCH = 4096
 NOISE = 1e-6  # of a kernel's greatest eigenvalue: below it float32 codes cannot tell a direction from rounding
@@ -121,15 +124,16 @@ def sample_descriptors(
     raw: as they are described, not projected (and not whitened). Raises BadData where there is none.
     """
     few = drawn(split, -(-number // PER_IMAGE), seed)
+    of_each = -(-number // max(1, len(few)))  # PER_IMAGE where there are images enough
     found: list[Tensor] = []
     broken: list[Broken] = []
     with torch.inference_mode():
-        for batch, bad in central_crops(few, geometry, workers=workers):
+        for batch, bad in central_crops(few, geometry, DESCRIBED, workers):
             broken += bad
             if not len(batch.rows):
                 continue
             described = _describe(channel, batch.images, raw)  # (N, M, D)
-            places = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), min(PER_IMAGE, described.shape[1]))
+            places = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), min(of_each, described.shape[1]))
             held = described.abs().amax(2) > 0  # a flat patch, or a key-point that there is not, teaches nothing
             order = held.int().argsort(dim=1, descending=True, stable=True)
             ranks = (torch.from_numpy(places) * held.sum(1, keepdim=True)).long()
@@ -201,7 +205,7 @@ def fit_dictionary(channel: Channel, sample: Tensor, iterations: int, seed: int)
 
 
 def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
-    """A mixture of Gaussians with diagonal covariances, in float64, none narrower than FLOOR."""
+    """A mixture of Gaussians with diagonal covariances, in float64, none narrower than FLOOR, begun with k-means."""
     code = channel.code
     assert isinstance(code, FisherVector)
     components = len(code.weights)
@@ -211,17 +215,27 @@ def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) ->
             "give more images or --set model.components"
         )
     exact = sample.double().numpy()
-    floor = FLOOR * exact.var(0)
+    unit = exact.std(0)
+    unit[unit == 0] = 1
+    even = exact / unit  # of variance 1 in each dimension, so that one floor is a hundredth of each dimension's own
+    middles = kmeans(sample, components, iterations, seed).double().numpy()
+    nearest = pairwise_distances_argmin(exact, middles)
+    held = np.bincount(nearest, minlength=components)
+    spread = np.ones((components, even.shape[1]))
+    for one in np.flatnonzero(held > 1):
+        spread[one] = even[nearest == one].var(0)
     machine = GaussianMixture(
-        components, covariance_type="diag", max_iter=iterations, random_state=seed, reg_covar=float(floor.mean()),
-        means_init=kmeans(sample, components, iterations, seed).double().numpy(),
+        components, covariance_type="diag", max_iter=iterations, random_state=seed, reg_covar=FLOOR,
+        weights_init=(held + 1) / (held + 1).sum(), means_init=middles / unit,
+        precisions_init=1 / np.maximum(spread, FLOOR),
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped after `iterations`, on purpose
-        machine.fit(exact)
+        machine.fit(even)
+    variances = np.maximum(machine.covariances_ - FLOOR, FLOOR)  # scikit-learn adds to all what is a least one here
     code.weights.copy_(torch.from_numpy(machine.weights_))
-    code.means.copy_(torch.from_numpy(machine.means_))
-    code.variances.copy_(torch.from_numpy(np.maximum(machine.covariances_, floor)))
+    code.means.copy_(torch.from_numpy(machine.means_ * unit))
+    code.variances.copy_(torch.from_numpy(variances * unit**2))
 
 
 def fit_quantiser(codes: Tensor, iterations: int = 10) -> ProductQuantiser:

@@ -13,10 +13,11 @@ from topfive.errors import BadData
 from topfive.features.quantiser import PIECE, ProductQuantiser
 from topfive.layers import Centres
 from topfive.models import Classifier
+from topfive.training.statistics import UNREADABLE
 
 
 class Codes(NamedTuple):
-    """Codes (N, D) and labels (N,) of images, where they stand in the split; and those that could not be decoded."""
+    """Codes (N, D), labels (N,) of the images, where they stand in the split; and those that could not be decoded."""
 
     codes: Tensor
     labels: Tensor
@@ -49,29 +50,35 @@ class KeptCodes:
 
 
 def extract_codes(
-    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirror: bool = False,
+    classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirrored: bool = False,
     part: Callable[[Tensor], Tensor] | None = None,
 ) -> Codes:  # fmt: skip
     """What `part` gives of every prepared image of a split, in order; all features of the classifier when left out.
 
-    mirror: of the mirrored images instead.
+    mirrored: and then of all mirrored images, so that there are two codes an image, (2 N, D).
     """
     assert isinstance(classifier, Classifier)
     part = classifier.body if part is None else part
-    codes: list[Tensor] = []
+    codes = torch.zeros(0)
     rows: list[int] = []
     broken: list[Broken] = []
     classifier.eval()
     device = next(classifier.parameters()).device
-    with torch.inference_mode():
+    with torch.no_grad():
         for batch, bad in central_crops(split, geometry, workers=workers, device=device):
-            images = classifier.prepare(batch.images.flip(3) if mirror else batch.images)
-            codes.append(part(images).cpu())
-            rows += batch.rows
             broken += bad
+            if not batch.rows:
+                continue
+            views = [batch.images, batch.images.flip(3)] if mirrored else [batch.images]
+            for view, images in enumerate(views):
+                found = part(classifier.prepare(images))
+                if not len(codes):  # one allocation: all codes together may be most of the memory
+                    codes = torch.empty(len(views), len(split), *found.shape[1:], dtype=found.dtype)
+                codes[view, len(rows) : len(rows) + len(found)] = found
+            rows += batch.rows
     if not rows:
-        raise BadData("training: no image of the training split could be decoded; put good copies in their place")
-    return Codes(torch.cat(codes), split.labels[rows], rows, broken)
+        raise BadData(UNREADABLE)
+    return Codes(codes[:, : len(rows)].flatten(0, 1), split.labels[rows], rows, broken)
 
 
 def centres_of(classifier: nn.Module) -> Centres | None:

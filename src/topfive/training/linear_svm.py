@@ -19,8 +19,9 @@ from topfive.training.codes import KeptCodes
 log = logging.getLogger("topfive")
 
 BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
+LEAST = 0.01  # deviation of a number that codes are divided by, as a share of the root mean square of all numbers
 NOTHING = 1e-7  # of the greatest eigenvalue: what rounding leaves in a direction that no code has
-BATCH = 128  # codes a step of averaged SGD
+BATCH = 128  # codes a step of averaged SGD, and a block at least
 RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
 TRIED = 4096  # codes that they are tried on
 
@@ -32,7 +33,7 @@ def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: flo
     blocks that stay in the processor's cache, so that each is read from memory (and unpacked) once for both results.
     """
     value, gradient = 0.5 * weights.square().sum(), weights.clone()
-    rows = max(1, BLOCK // codes.shape[1])
+    rows = max(BATCH, BLOCK // codes.shape[1])  # of fewer, the weights would be read more often than the codes
     for start in range(0, len(codes), rows):
         block, truth = codes[start : start + rows], labels[start : start + rows]
         slack, pull = _hinge(weights, block, truth)
@@ -114,7 +115,7 @@ def picked(codes: Tensor | KeptCodes, rows: Tensor) -> Tensor:
 
 def margins_of(codes: Tensor | KeptCodes, weights: Tensor) -> Tensor:
     """(N, D), (D + 1, classes) -> (N, classes)."""
-    rows = max(1, BLOCK // codes.shape[1])
+    rows = max(BATCH, BLOCK // codes.shape[1])
     blocks = [codes[start : start + rows] for start in range(0, len(codes), rows)]
     return torch.cat([torch.addmm(weights[-1], block, weights[:-1]) for block in blocks])
 
@@ -127,9 +128,10 @@ class Scale(NamedTuple):
 
     @classmethod
     def of(cls, codes: Tensor) -> Self:
-        """That of these codes; a number that never changes keeps its own."""
+        """That of these codes; a number that never changes keeps its own, one that hardly does is not blown up."""
         deviation, mean = torch.std_mean(codes, 0)
-        return cls(mean, torch.where(deviation > 0, deviation, 1.0))
+        least = LEAST * deviation.square().mean().sqrt()
+        return cls(mean, torch.where(deviation > 0, deviation.clamp_min(least), 1.0))
 
     def __call__(self, codes: Tensor) -> Tensor:
         """(N, D) -> (N, D)."""

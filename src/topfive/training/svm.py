@@ -17,7 +17,7 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split, drawn, evenly, fingerprint
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.calibration import fit_sharpness
-from topfive.features.quantiser import PIECE, ProductQuantiser
+from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
 from topfive.recipes.recipe import Svm
@@ -27,7 +27,8 @@ from topfive.training.linear_svm import Scale, Span, choose_c, solve
 
 log = logging.getLogger("topfive")
 
-SAMPLE = 2000  # images whose codes set the scale and the quantiser
+SAMPLE = 2000  # images at most whose codes set the scale and the quantiser
+SAMPLED = 1 << 28  # numbers of them at most, 1 GiB, but for as many codes as the quantiser has words
 SPANNED = 2000  # codes at most whose span is computed: that takes their number to the third power
 LONGER = 4  # times as many numbers as there are codes make it worth it
 CODES = "checkpoint/codes_{part}.safetensors"
@@ -155,28 +156,27 @@ def gather(
     part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, workers: int | None
 ) -> Gathered:  # fmt: skip
     """The codes of all training images, scaled and packed as the stage has it."""
-    views = [False, True] if stage.mirror else [False]
-    codes_wanted = len(split) * len(views)
+    codes_wanted = len(split) * (2 if stage.mirror else 1)
     too_large = is_packed(codes_wanted, part.length, stage)
     if is_large(codes_wanted, part.length, stage) and not too_large:
         log.warning("  more than %g GiB of codes, kept as they are: %d numbers are no multiple of %d", stage.memory_gb,
                     part.length, PIECE)  # fmt: skip
     scale, quantiser = Scale(torch.zeros(part.length), torch.ones(part.length)), None
     if stage.standardise or too_large:
-        sample = extract_codes(machine, evenly(split, SAMPLE), geometry, workers, part=part.give).codes
+        few = evenly(split, min(SAMPLE, max(WORDS, SAMPLED // part.length)))
+        sample = extract_codes(machine, few, geometry, workers, part=part.give).codes
         scale = Scale.of(sample) if stage.standardise else scale
         if too_large:
             log.info("  more than %g GiB of codes: kept at one bit a number", stage.memory_gb)
-            quantiser = fit_quantiser(scale(sample))
+            quantiser = fit_quantiser(scale(sample) if stage.standardise else sample)
 
     def packed(images: Tensor) -> Tensor:
         scaled = scale(part.give(images)) if stage.standardise else part.give(images)
         return scaled if quantiser is None else quantiser.encode(scaled)
 
-    found = [extract_codes(machine, split, geometry, workers, mirror=mirror, part=packed) for mirror in views]
-    codes = torch.cat([one.codes for one in found]) if len(found) > 1 else found[0].codes
+    found = extract_codes(machine, split, geometry, workers, mirrored=stage.mirror, part=packed)
     words = torch.zeros(0) if quantiser is None else quantiser.words
-    return Gathered(codes, torch.tensor(found[0].rows), scale, words, found[0].broken)
+    return Gathered(found.codes, torch.tensor(found.rows), scale, words, found.broken)
 
 
 def kept_in(file: Path | None, make: Callable[[], Gathered]) -> Gathered:
