@@ -145,7 +145,7 @@ def test_the_text_says_what_was_counted() -> None:
         f"  top-5 error 45.00 % (95 % interval {low:.2f} to {high:.2f})",
         f"  probabilities: calibration error {100 * known.ece:.1f} %, Brier {known.brier:.3f}, "
         f"log-loss {known.nll:.3f}",
-        "  worst classes: name 9 90.0 %, name 8 80.0 %, name 7 70.0 %, name 6 60.0 %, name 5 50.0 %",
+        "  worst classes: name 9 9 of 10, name 8 8 of 10, name 7 7 of 10, name 6 6 of 10, name 5 5 of 10",
     ]
     ten = replace(scores, scores=scores.scores.repeat(1, 10, 1))
     first = judge(ten).to_text().splitlines()[0]

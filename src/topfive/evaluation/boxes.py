@@ -4,8 +4,9 @@ Boxes are (left, top, right, bottom) in px and hold their borders: one of (3, 3,
 2015, arXiv:1409.0575, secs. 4.2 and 4.3 and the development kit of 2014; Everingham et al. 2010, IJCV 88(2), sec. 4.2.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -114,13 +115,17 @@ def average_precision(
     objects = sum(int((~one.ignored).sum()) for one in judged.values())
     if not objects:
         return None
-    taken = {image: torch.zeros(len(one.boxes), dtype=torch.bool) for image, one in judged.items()}
+    rows = defaultdict[str, list[int]](list)
+    for row, image in enumerate(found.images):
+        rows[image].append(row)
+    claims = {image: Claims.on(one, found.boxes[rows[image]], rule) for image, one in judged.items() if len(one.boxes)}
+    places = {row: place for some in rows.values() for place, row in enumerate(some)}  # among those of its image
     verdicts = []
     for row in found.confidence.nan_to_num(nan=float("-inf")).argsort(descending=True, stable=True).tolist():
         image = found.images[row]
         if image in blacklisted:
             continue
-        right = _take(found.boxes[row], judged.get(image), taken.get(image), rule)
+        right = claims[image].take(places[row], rule) if image in claims else False
         if right is not None:
             verdicts.append(right)
     hits = np.cumsum(verdicts, dtype=np.float64)
@@ -130,26 +135,34 @@ def average_precision(
     return eleven_points(recall, precision) if rule == "voc2007" else area_under(recall, precision)
 
 
-def _take(box: Tensor, objects: Objects | None, taken: Tensor | None, rule: Rule) -> bool | None:
-    """Whether a detection is right, which takes its object; None where it does not count."""
-    if objects is None or taken is None or not len(objects.boxes):
-        return False
-    overlap = overlaps(box[None], objects.boxes)[0]
-    if rule == "ilsvrc":
-        fits = (overlap >= thresholds(objects.boxes)) & ~taken
-        best = int(overlap.where(fits, torch.tensor(-1.0, dtype=overlap.dtype)).argmax())
+class Claims(NamedTuple):
+    """Of one image: the overlap of each detection with each object (D, M), and of the objects (M,) the least overlap
+    that is asked, which are ignored, and which are taken."""
+
+    overlap: NDArray[np.float64]
+    least: NDArray[np.float64]
+    ignored: NDArray[np.bool_]
+    taken: NDArray[np.bool_]
+
+    @classmethod
+    def on(cls, objects: Objects, boxes: Tensor, rule: Rule) -> Self:
+        """Those of detections (D, 4) on an image's objects, of which none is taken yet."""
+        least = thresholds(objects.boxes) if rule == "ilsvrc" else torch.full((len(objects.boxes),), OVERLAP)
+        overlap = overlaps(boxes, objects.boxes).double().numpy()
+        return cls(overlap, least.double().numpy(), objects.ignored.numpy(), np.zeros(len(least), dtype=np.bool_))
+
+    def take(self, place: int, rule: Rule) -> bool | None:
+        """Whether the detection at `place` is right, which takes its object; None where it does not count."""
+        overlap = self.overlap[place]
+        free = ~self.taken if rule == "ilsvrc" else ~self.taken | self.ignored
+        fits = (overlap >= self.least) & free
+        best = int((np.where(fits, overlap, -1.0) if rule == "ilsvrc" else overlap).argmax())
         if not fits[best]:
             return False
-    else:
-        best = int(overlap.argmax())
-        if overlap[best] < OVERLAP:
-            return False
-        if taken[best] and not objects.ignored[best]:
-            return False
-    if objects.ignored[best]:
-        return None
-    taken[best] = True
-    return True
+        if self.ignored[best]:
+            return None
+        self.taken[best] = True
+        return True
 
 
 def thresholds(boxes: Tensor) -> Tensor:

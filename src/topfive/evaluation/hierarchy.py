@@ -17,6 +17,7 @@ from torch import Tensor
 
 from topfive.errors import BadData, BadShape, listed
 
+AT_ONCE = 4096  # images whose answers are ordered together
 NAMED = 3  # missing classes named in an error
 
 
@@ -123,18 +124,22 @@ def read_hierarchy(path: Path) -> Hierarchy:
     return Hierarchy.of(edges, where=str(path))
 
 
-def guesses(scores: Tensor, costs_of_label: Tensor, k: int) -> Tensor:
-    """The costs of the k best answers of each image, best first: (N, classes) twice -> (N, k).
+def guesses(scores: Tensor, labels: Tensor, costs: Tensor, k: int) -> Tensor:
+    """The costs of the k best answers of each image, best first: (N, classes), (N,), (classes, classes) -> (N, k).
 
     Ties and NaN count against the label: of answers with one score the dearest comes first, and an image without
     scores answers with the dearest classes.
     """
     if not 1 <= k <= scores.shape[1]:
         raise BadShape(f"hierarchy: expected k from 1 to the {scores.shape[1]} classes, got {k}")
-    dearest = costs_of_label.argsort(dim=1, descending=True, stable=True)
-    ranked = scores.nan_to_num(nan=float("-inf")).gather(1, dearest)
-    best = dearest.gather(1, ranked.argsort(dim=1, descending=True, stable=True)[:, :k])
-    return costs_of_label.gather(1, best)
+    order = costs.argsort(dim=1, descending=True, stable=True)  # once for each class
+    found = []
+    for part, own in zip(torch.split(scores, AT_ONCE), torch.split(labels, AT_ONCE), strict=True):
+        dearest = order[own]
+        ranked = part.nan_to_num(nan=float("-inf")).gather(1, dearest)
+        best = dearest.gather(1, ranked.argsort(dim=1, descending=True, stable=True)[:, :k])
+        found.append(costs[own].gather(1, best))
+    return torch.cat(found)
 
 
 def hierarchical_cost(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5) -> float:
@@ -145,12 +150,12 @@ def hierarchical_cost(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5)
     """
     if k >= scores.shape[1] > 1:
         raise BadShape(f"hierarchical_cost: not defined for {k} answers of {scores.shape[1]} classes; give a smaller k")
-    return float(guesses(scores, costs[labels], k).amin(1).double().mean())
+    return float(guesses(scores, labels, costs, k).amin(1).double().mean())
 
 
 def hierarchical_distance(scores: Tensor, labels: Tensor, costs: Tensor, k: int = 5) -> float:
     """The mean cost of the k best answers, right ones included. Bertinetto et al. 2020, arXiv:1912.09393, sec. 4.1."""
-    return float(guesses(scores, costs[labels], k).double().mean())
+    return float(guesses(scores, labels, costs, k).double().mean())
 
 
 def mistake_severity(scores: Tensor, labels: Tensor, costs: Tensor) -> float | None:
@@ -158,7 +163,7 @@ def mistake_severity(scores: Tensor, labels: Tensor, costs: Tensor) -> float | N
 
     To be read beside the error: many slight mistakes more make it smaller. Bertinetto et al. 2020, sec. 4.1.
     """
-    cost = guesses(scores, costs[labels], 1)[:, 0].double()
+    cost = guesses(scores, labels, costs, 1)[:, 0].double()
     return float(cost[cost > 0].mean()) if (cost > 0).any() else None
 
 

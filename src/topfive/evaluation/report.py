@@ -45,14 +45,22 @@ class Report:
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
             lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
-        worst = sorted(
-            ((error, label["name"]) for error, label in zip(figures["per_class_error"], figures["classes"], strict=True)
-             if error), reverse=True
-        )[:5]  # fmt: skip
-        if worst:
-            lines.append("  worst classes: " + ", ".join(f"{name} {100 * error:.1f} %" for error, name in worst))
+        if worst := worst_classes(figures):
+            lines.append("  worst classes: " + ", ".join(f"{name} {wrong} of {of}" for name, wrong, of in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
         return "\n".join(lines)
+
+
+def worst_classes(figures: dict[str, Any], most: int = 5) -> list[tuple[str, int, int]]:
+    """Name, wrong and judged images of the classes with errors whose 95 % interval begins highest."""
+    rows = [
+        (label["name"], round(error * of), of)
+        for label, error, of in zip(
+            figures["classes"], figures["per_class_error"], figures["per_class_images"], strict=True
+        )
+        if error
+    ]
+    return sorted(rows, key=lambda row: wilson(row[1], row[2])[0], reverse=True)[:most]
 
 
 def _percent(rate: float, interval: tuple[float, float]) -> str:
@@ -93,6 +101,7 @@ def judge(scores: Scores) -> Report:
             "smaller_k": smaller,
             "classes": [vars(label) for label in scores.classes],
             "per_class_error": [None if value != value else value for value in by_class.tolist()],
+            "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),
             "broken": [vars(image) for image in scores.broken],
