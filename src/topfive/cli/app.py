@@ -53,8 +53,6 @@ def main() -> None:
         if ending.code == 130:  # typer's word for a KeyboardInterrupt
             print("topfive: stopped; call the same command again to go on", file=sys.stderr)
         raise
-    except BrokenPipeError:
-        sys.exit(1)
     except OSError as error:  # a folder that may not be entered, a disk that is gone
         where = f"{error.filename}: " if error.filename else ""
         print(f"topfive: {where}{error.strerror or error}; check that you may read and write there", file=sys.stderr)
@@ -131,6 +129,7 @@ def train(
     """Train NAME on DATA by its recipe into a run folder. Example: topfive train lenet5 digits --out runs/lenet5"""
     from topfive.data import open_data
     from topfive.errors import look_up
+    from topfive.leaderboard.forecast import forecast as forecast_of
     from topfive.models.zoo import ZOO
     from topfive.training.run import train as fit
     from topfive.training.run import try_out
@@ -146,7 +145,8 @@ def train(
         logging.getLogger("topfive").info("%s", change)
     if dry_run:
         if fitted.epochs is None:
-            _show({"entry": name, "stages": [stage.kind for stage in fitted.stage]}, as_json)
+            stages, need = [stage.kind for stage in fitted.stage], forecast_of(name, images, fitted).need
+            _show({"entry": name, "stages": stages, "forecast_minutes": need / 60}, as_json)
             return
         found = try_out(name, images, fitted)
         forecast = {
@@ -304,7 +304,7 @@ def show(
 @app.command(name="import")
 def import_(
     weights: Annotated[
-        str, typer.Argument(metavar="FILE", help=".safetensors, .pth, .pt or .npz; or hub:OWNER/REPO/FILE to fetch.")
+        str, typer.Argument(metavar="FILE", help=".safetensors, .pth, .pt, .bin or .npz; or hub:OWNER/REPO/FILE.")
     ],
     name: Annotated[str, typer.Option("--as", metavar="NAME", help="The entry that they are of.")],
     source: Annotated[
@@ -384,7 +384,15 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         _print_json(document)
         return
     for key, value in document.items():
-        print(f"{key.replace('_', ' ')}: {f'{value:.4g}' if isinstance(value, float) else value}")
+        print(f"{key.replace('_', ' ')}: {_in_words(value)}")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"\n  {key}: {_in_words(one)}" for key, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(_in_words(one) for one in value) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _grouped(count: int | None) -> str:

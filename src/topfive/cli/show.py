@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from topfive.errors import Misused, UnknownName, nearest
+from topfive.errors import Misused, look_up
 from topfive.models.count import Side, count, total
 from topfive.models.receptive import receptive_fields
 from topfive.models.zoo import ZOO, build
@@ -20,12 +20,9 @@ def show(names: list[str], image: int | None, as_json: bool) -> str:
 
     image: side of an entry's input, px; its own when None.
     """
-    known = [*ZOO, *published()]
     for name in names:
-        if name not in known and not name.endswith(".toml"):
-            raise UnknownName(
-                f"there is no entry or recipe named {name!r}{nearest(name, known)}; known: {', '.join(known)}"
-            )
+        if not name.endswith(".toml"):
+            look_up(name, dict.fromkeys([*ZOO, *published()]), kind="entry or recipe")
     if len(names) > 2 or (len(names) == 2 and any(name in ZOO for name in names)):
         raise Misused(f"show: expected one entry, one recipe or two recipes, got {' '.join(names)}")
     if len(names) == 2:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from topfive.data.folders import visible
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.errors import BadData, BadFile
 
@@ -39,7 +40,7 @@ def read_idx(root: Path) -> ImageSet:
     """
     files: dict[tuple[str, str], Path] = {}
     sets = set()
-    for path in sorted(root.iterdir(), reverse=True):  # a plain file comes after its packed twin, and is taken
+    for path in reversed(visible(root)[1]):  # a plain file comes after its packed twin, and is taken
         if match := FILE.fullmatch(path.name):
             files[SPLIT[match["split"]], match["kind"]] = path
             sets.add((match["set"] or "").removesuffix("-"))

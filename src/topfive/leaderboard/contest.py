@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from topfive.data.faults import find_broken
-from topfive.data.imageset import ImageSet
+from topfive.data.imageset import ImageSet, fingerprint
 from topfive.data.layouts import open_data
 from topfive.errors import BadData, Interrupted, Misused, TopfiveError
 from topfive.evaluation.report import judge
@@ -71,8 +71,7 @@ def contest(
     found.save(folder / PLAN)
     log.info("%s", found.to_text())
     with _Clock(folder, started, over=_is_over(found, folder)) as clock:
-        unreadable = {image["id"] for image in broken if image["split"] == images.judged}
-        results = [_take_turn(slot, found, images, unreadable, folder, clock) for slot in found.slots]
+        results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
     board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
     write_text(folder / "leaderboard.csv", to_csv(board))
@@ -164,14 +163,15 @@ def _home(slot: Slot, folder: Path) -> Path:
 
 
 def _is_over(plan: Plan, folder: Path) -> bool:
-    """Whether every entry has been trained and judged."""
+    """Whether every entry has been trained and judged, or cannot be."""
     homes = [(slot, _home(slot, folder)) for slot in plan.slots]
     return all(
-        (home / SCORES).exists() and (bool(slot.model) or (home / RUN_FILE).exists()) for slot, home in homes
-    )  # fmt: skip
+        bool(slot.failed) or ((home / SCORES).exists() and (bool(slot.model) or (home / RUN_FILE).exists()))
+        for slot, home in homes
+    )
 
 
-def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder: Path, clock: _Clock) -> Result:
+def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clock) -> Result:
     """Train and judge one entry, or find that it is done; a failure becomes its result, and the others go on."""
     home = _home(slot, folder)
     result = Result(slot.name, slot.entry, judged_as_it_is=bool(slot.model), recipe_epochs=slot.recipe_epochs)
@@ -187,7 +187,7 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, broken: set[str], folder:
             plan.save(folder / PLAN)
             result.file = home / FILE_NAME
         result.model = load(result.file)
-        result.scores = _scores(result.model, data, home / SCORES, broken)
+        result.scores = _scores(result.model, data, home / SCORES)
         result.ms_per_image = _speed(result.model, home / "speed.json")
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
@@ -242,16 +242,13 @@ def _speed(model: Model, file: Path) -> float:
     return float(kept["ms_per_image"])
 
 
-def _scores(model: Model, data: ImageSet, file: Path, broken: set[str]) -> Scores:
-    """The model's scores on the judged images: those in `file` if they are still true, else new ones, kept there.
-
-    broken: the judged images that cannot be decoded now; one that has been mended since is to be judged.
-    """
-    if file.exists():
-        kept = load_scores(file)
-        same_images = kept.data == data.manifest and {image.id for image in kept.broken} == broken
-        if kept.model == model.sha256 and same_images:
-            return kept
+def _scores(model: Model, data: ImageSet, file: Path) -> Scores:
+    """The model's scores on the judged images: those in `file` if they are still true, else new ones, kept there."""
+    note = file.with_suffix(".json")
+    truth = {"model": model.sha256, "data": data.manifest, "images": fingerprint(data.split(data.judged))}
+    if file.exists() and note.exists() and read_json(note) == truth:
+        return load_scores(file)
     scores = score(model, data)
     scores.save(file)
+    write_json(note, truth)
     return scores

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import ImageSet, Split, evenly
+from topfive.data.imageset import ImageSet, evenly
 from topfive.data.loader import central_crops
 from topfive.models import Classifier
 from topfive.models.coded import CodedSvm
@@ -89,7 +89,7 @@ def glance(name: str, data: ImageSet, recipe: Recipe) -> float:
 def answering_seconds(classifier: nn.Module, geometry: Geometry, data: ImageSet) -> float:
     """Forecast of one pass over the judged images, decoding included."""
     split, device = data.split(data.judged), best_device()
-    few = _few(split)
+    few = evenly(split, FEW)
     classifier.to(device)
     with torch.inference_mode():
         classifier(torch.zeros(1, 3, geometry.crop, geometry.crop, device=device))
@@ -102,15 +102,10 @@ def answering_seconds(classifier: nn.Module, geometry: Geometry, data: ImageSet)
 
 def statistics_seconds(classifier: Classifier, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of what is computed on the training images before training."""
-    few = _few(data.split("train"))
+    few = evenly(data.split("train"), FEW)
     started = time.perf_counter()
     set_values(copy.deepcopy(classifier), recipe, few, geometry_of(recipe), None)
     return (time.perf_counter() - started) / len(few) * min(IMAGES, len(data.split("train")))
-
-
-def _few(split: Split) -> Split:
-    """FEW images from all over a split."""
-    return evenly(split, FEW)
 
 
 def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
@@ -123,7 +118,7 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
              if isinstance(one, KernelHog)]  # fmt: skip
     if marks:  # codes of a few images, whose kernel is taken apart
         return sum(10 * number**3 / rate for number in marks)
-    few = _few(data.split("train"))
+    few = evenly(data.split("train"), FEW)
     started = time.perf_counter()
     sizes = {}
     for batch, _ in central_crops(few, geometry_of(recipe)):
@@ -153,7 +148,7 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     """Forecast of an `svm` stage: codes once (twice with mirror images), then a fit for each c and one more."""
     split = data.split("train")
     images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
-    few = _few(split)
+    few = evenly(split, FEW)
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)

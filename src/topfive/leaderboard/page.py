@@ -205,7 +205,7 @@ def learning_chart(entries: Sequence[Entry]) -> Markup | None:
             curves[entry["entry"]] = ([point["epoch"] for point in points], [point["top1_error"] for point in points])
     if not curves:
         return None
-    said = "; ".join(f"{name} from {errors[0]:.1%} to {errors[-1]:.1%} in epoch {epochs[-1]}"
+    said = "; ".join(f"{name} from {errors[0]:.1%} to {errors[-1]:.1%} in epoch {epochs[-1]:.3g}"
                      for name, (epochs, errors) in curves.items())  # fmt: skip
 
     def draw(columns: int) -> Callable[[Figure], None]:

@@ -61,7 +61,8 @@ class Slot:
         if not self.model:
             return self.entry
         path = Path(self.model).resolve()
-        return f"{self.entry} ({path.parent.name if path.name == FILE_NAME else path.stem})"
+        called = path.parent.name if path.name == FILE_NAME else path.name.removesuffix(".safetensors")
+        return f"{self.entry} ({called})"
 
     @property
     def share(self) -> str:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -27,7 +27,7 @@ from topfive.training.loss import Output, loss_of
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 from topfive.training.pace import Cold, Course, Pace
 from topfive.training.schedule import rate
-from topfive.training.tuning import Choice, Trial, choose
+from topfive.training.tuning import Choice, Trial, choose, has_compiler
 
 log = logging.getLogger("topfive")
 
@@ -91,7 +91,13 @@ class SgdLoop:
     def _choose(self) -> Choice:
         """The choice this run was begun with, or the fastest one now; also the run's length."""
         if self.progress.choice is not None:
-            return Choice(**self.progress.choice)
+            choice = Choice(**self.progress.choice)
+            if choice.compile == "yes" and not has_compiler():
+                log.warning("%s: goes on uncompiled, there is no C++ compiler on this machine; it will not be equal to "
+                            "the bit", self.folder)  # fmt: skip
+                choice = replace(choice, compile="no")
+                self.progress.choice = choice.to_json()
+            return choice
         started = time.perf_counter()
         log.info("measuring how to compute %s on this machine", type(self.classifier).__name__)
         found = measure(self.classifier, self.loader, self.stage, self.pace.first)
@@ -161,7 +167,7 @@ class SgdLoop:
                 over = progress.step >= course.steps
                 if progress.step % per_epoch == 0 or over:
                     self._close_epoch(history, lr)
-                if now - said_at > SAY_EVERY:
+                if now - said_at > SAY_EVERY and self.recent:
                     said_at = now
                     self._say(course, sums["loss"] / sums["images"], lr)
                 if stop.is_set() or over or now - saved_at > max(SAVE_EVERY, 20 * saving):
@@ -243,7 +249,7 @@ class SgdLoop:
         log.info(
             "  %s step %d of %d (epoch %.1f), loss %.3f, lr %.3g, %.0f images/s, %s left",
             self.folder.name, self.progress.step, course.steps, self.progress.step / len(self.loader), loss, lr,
-            self.loader.batch_size / max(self.recent, 1e-9), f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
+            self.loader.batch_size / self.recent, f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
         )  # fmt: skip
 
 
@@ -282,14 +288,14 @@ def measure(
 def measure_supply(loader: TrainingLoader) -> Supply:
     """Forecast from a few batches, taken twice: images that stay decoded come faster the second time."""
 
-    def seconds(batches: int) -> float:
+    def seconds() -> float:
         started = time.perf_counter()
-        for _ in itertools.islice(loader.epoch(0), batches):
-            pass
-        return (time.perf_counter() - started) / batches
+        for place, _ in enumerate(itertools.islice(loader.epoch(0), 5)):
+            if not place and len(loader) > 1:  # the first also draws for the whole epoch
+                started = time.perf_counter()
+        return (time.perf_counter() - started) / max(1, place)
 
-    batches = min(len(loader), 4)
-    cold, warm = seconds(batches), seconds(batches)
+    cold, warm = seconds(), seconds()
     decoding = 0.0 if loader.in_memory else max(0.0, cold - warm)
     again = decoding * (1 - loader.kept_share)  # images that memory has no room for are decoded every time
     return Supply(warm + again, decoding - again)

@@ -145,7 +145,8 @@ def _stages(
         if isinstance(stage, Sgd):
             loader = training_loader(split, geometry, stage, recipe.seed, workers, device)
             full_steps = stage.steps(len(loader))
-            classifier = SgdLoop(classifier, stage, loader, out, progress, _with_most(pace, full_steps), stored).fit()
+            most = _with_most(pace, full_steps)
+            classifier = SgdLoop(classifier.to(device), stage, loader, out, progress, most, stored).fit()
             lengths = {"epochs": progress.step / len(loader), "full_steps": full_steps}
         else:
             started = time.perf_counter()
@@ -175,10 +176,14 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         found = None  # begun, but nothing was learned yet that could be lost
     if (found or (out / FILE_NAME).exists()) and not resume:
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
+    if found is None and (out / RUN_FILE).exists():
+        raise Misused(f"{out}: holds a finished run whose checkpoint is gone, which told of what; choose another --out")
     progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
         what = "other images" if progress.data != data.manifest else _other_recipe(progress.recipe, recipe)
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
+    for stale in out.rglob(".*.part"):  # what a killed process was writing
+        stale.unlink(missing_ok=True)
     if found is None:
         checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
     elif progress.conditions != versions():

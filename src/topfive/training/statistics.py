@@ -1,12 +1,10 @@
 """What is computed on the training images before training: means, deviations and principal colours."""
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
-from topfive.data.imageset import Split, subset
+from topfive.data.imageset import Split, drawn
 from topfive.data.loader import central_crops
 from topfive.errors import BadData
 from topfive.models import Classifier
@@ -22,9 +20,8 @@ def set_values(classifier: Classifier, recipe: Recipe, split: Split, geometry: G
     channels = normalize.channels
     mean, std = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
     if values.subtract != "none" or values.unit == "std":
-        chosen = np.sort(np.argsort(uniform(recipe.seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:IMAGES])
         sums, squares, seen = torch.zeros(1).double(), torch.zeros(1).double(), 0
-        for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, workers=workers):
+        for batch, _ in central_crops(drawn(split, IMAGES, recipe.seed), geometry, workers=workers):
             images = normalize(batch.images).double()  # still the identity, but for a luma step
             sums, squares, seen = sums + images.sum(0), squares + images.square().sum(0), seen + len(images)
         if not seen:
@@ -44,9 +41,8 @@ def colour_basis(split: Split, geometry: Geometry, seed: int, workers: int | Non
 
     Krizhevsky et al. 2012, sec. 4.1; on up to 1,000 images, pixels in [0, 1].
     """
-    chosen = np.argsort(uniform(seed, 0, id_keys(split.ids), 1)[:, 0], kind="stable")[:1000]
     sums, products, seen = torch.zeros(3).double(), torch.zeros(3, 3).double(), 0
-    for batch, _ in central_crops(subset(split, chosen.tolist()), geometry, batch_size=32, workers=workers):
+    for batch, _ in central_crops(drawn(split, 1000, seed), geometry, batch_size=32, workers=workers):
         pixels = batch.images.permute(1, 0, 2, 3).flatten(1).double()  # (3, pixels)
         sums, products, seen = sums + pixels.sum(1), products + pixels @ pixels.T, seen + pixels.shape[1]
     if not seen:

@@ -4,7 +4,7 @@ import numpy as np
 
 from topfive.data.decode import shape
 from topfive.data.geometry import Geometry, short_side, short_side_to_crop
-from topfive.data.imageset import ImageSet
+from topfive.data.imageset import ImageSet, evenly
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO
@@ -19,9 +19,8 @@ def photo_side(data: ImageSet) -> int:
     split = data.split("train")
     if split.pixels is not None:
         return int(min(split.pixels.shape[-2:]))
-    assert split.paths is not None
     sides = []
-    for path in split.paths[:: max(1, len(split) // 200)]:
+    for path in evenly(split, 200).paths or ():
         try:
             sides.append(min(shape(path)))
         except BadFile:

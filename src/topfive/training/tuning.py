@@ -151,13 +151,18 @@ def choose(
     return best, best_seconds, trials
 
 
+def has_compiler() -> bool:
+    """Whether this machine has a C++ compiler, which `torch.compile` calls."""
+    return any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++"))
+
+
 def _compile(
     classifier: nn.Module, images: Tensor, labels: Tensor, best: Choice, seconds: float, wanted: Precision,
     steps: Callable[[float], int], trials: list[Trial],
 ) -> tuple[Choice, float]:  # fmt: skip
     """Compile the best eager choice if that is asked for or forecast to pay, and keep it if it is faster."""
     compiled = replace(best, compile="yes")
-    if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++")):
+    if not has_compiler():
         log.info("  not compiled: no C++ compiler on this machine")
         return best, seconds
     layers = sum(1 for module in classifier.modules() if not list(module.children()))
@@ -167,9 +172,11 @@ def _compile(
         log.info("  not compiled: would take about %.0f s to save about %.0f s", cost, saving)
         return best, seconds
     try:
+        torch.compiler.reset()  # all entries share one `forward`, of which torch keeps eight compiled forms
         compiled_seconds = time_steps(copy.deepcopy(classifier).train(), compiled, images, labels)
     except Exception as error:  # the compiler's own failures have no common class; eager always works
-        log.warning("  not compiled: torch.compile failed (%s)", str(error).splitlines()[0])
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        log.warning("  not compiled: torch.compile failed (%s)", reason)
         return best, seconds
     trials.append(Trial(compiled, len(images) / compiled_seconds))
     if wanted.compile == "yes" or compiled_seconds < seconds:
