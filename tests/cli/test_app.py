@@ -271,7 +271,10 @@ def test_a_dry_run_forecasts_and_writes_nothing(
     forecast = call("train", "pixels_linear", photos, "--dry-run", "--json", *FIXED).json
     assert 0 < forecast["forecast_minutes"] < 5
     assert forecast["choice"] == "contiguous, float32, eager"
-    assert call("train", "hog_svm", photos, "--dry-run", "--json").json["stages"] == ["svm"]
+    fitted = call("train", "hog_svm", photos, "--dry-run", "--json").json
+    assert fitted["stages"] == ["svm"] and 0 < fitted["forecast_minutes"] < 5
+    plain = call("train", "hog_svm", photos, "--dry-run").out
+    assert plain.startswith("entry: hog_svm\nstages: svm\nforecast minutes: ")
     assert not list(tmp_path.iterdir())
 
 

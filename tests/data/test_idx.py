@@ -125,3 +125,11 @@ def test_a_damaged_gzip_is_refused(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(BadFile, match=r"x-idx3-ubyte\.gz: expected a whole IDX file, got .+; fetch the file again"):
             read_array(path, dimensions=3)
+
+
+def test_folders_named_like_the_files_are_passed_over(tmp_path: Path) -> None:
+    """As some archives of MNIST have them beside the files."""
+    root = mnist(tmp_path / "mnist", dot=".")
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (root / name).mkdir()
+    assert len(open_data(root).split("train")) == 4

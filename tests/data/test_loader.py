@@ -291,3 +291,9 @@ def test_a_split_whose_images_are_all_broken_is_still_counted(tmp_path: Path) ->
 
 def test_an_empty_split_has_no_batches() -> None:
     assert list(central_crops(Split((), torch.zeros(0, dtype=torch.long), paths=()), GEOMETRY)) == []
+
+
+def test_large_crops_come_in_smaller_batches() -> None:
+    split = Split(tuple("abcdefghij"), torch.zeros(10).long(), pixels=torch.zeros(10, 3, 700, 700, dtype=torch.uint8))
+    sizes = [len(batch.rows) for batch, _ in central_crops(split, Geometry(700, 700))]
+    assert sizes == [4, 4, 2]

@@ -380,6 +380,17 @@ def test_an_image_that_was_mended_is_judged_again(colours: Callable[[], ImageSet
     )
 
 
+def test_an_image_that_was_replaced_is_judged_again(colours: Callable[[], ImageSet], tmp_path: Path) -> None:
+    contest(colours(), ["pixels_linear"], minutes=0.5, out=tmp_path / "out")
+    file = tmp_path / "out/entries/pixels_linear/scores.safetensors"
+    before = load_scores(file)
+    Image.new("RGB", (40, 40), (0, 0, 255)).save(tmp_path / "colours/val/red/4.png")
+    contest(open_data(tmp_path / "colours"), out=tmp_path / "out")
+    after, place = load_scores(file), before.ids.index("val/red/4.png")
+    differs = (before.scores != after.scores).any(2)[:, 0] & ~before.scores.isnan().any(2)[:, 0]
+    assert differs.nonzero().flatten().tolist() == [place]
+
+
 def test_an_image_that_vanishes_after_it_was_judged_costs_no_report(
     colours: Callable[[], ImageSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

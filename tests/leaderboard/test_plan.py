@@ -276,3 +276,13 @@ def test_a_recipe_in_a_plan_is_checked(tmp_path: Path) -> None:
     slot.recipe["stage"][0]["sea"] = 1
     with pytest.raises(BadRecipe, match=r"recipe hog_svm: unknown key 'stage.0.sea'"):
         slot.opened()
+
+
+@pytest.mark.parametrize(
+    ("model", "called"),
+    [
+        ("runs/lr0.1/model.safetensors", "lr0.1"), ("runs/lr0.1", "lr0.1"), ("old/net.v2.safetensors", "net.v2"),
+    ],
+)  # fmt: skip
+def test_a_model_is_called_by_its_file_or_folder(model: str, called: str) -> None:
+    assert Slot("lenet5", model=model).name == f"lenet5 ({called})"

@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL import Image
 
-from topfive.data.imageset import ImageSet
+from topfive.data.geometry import Geometry
+from topfive.data.imageset import ImageSet, Split
+from topfive.models import build
 from topfive.recipes.recipe import Recipe
 from topfive.training import train
 from topfive.training.codes import extract_codes
@@ -31,3 +34,15 @@ def test_centres_are_the_mean_codes_of_the_classes(
     means = torch.stack([found.codes[found.labels == label].mean(0) for label in range(10)])
     assert torch.allclose(run.model.classifier.centres.centres, means, atol=1e-5)
     assert "auxiliary_loss" not in read(tmp_path / "run")[0]
+
+
+def test_a_last_batch_that_is_all_broken_costs_nothing(tmp_path: Path) -> None:
+    """256 images go together, and the 257th cannot be decoded."""
+    paths = [tmp_path / f"{index}.png" for index in range(257)]
+    for index, path in enumerate(paths):
+        Image.new("RGB", (32, 32), (index % 256, 0, 0)).save(path)
+    paths[-1].write_bytes(b"no image")
+    split = Split(tuple(path.name for path in paths), torch.arange(257) % 2, paths=tuple(paths))
+    found = extract_codes(build("nec_2010_small", 2, words=10, vector_words=4), split, Geometry(32, 32))
+    assert found.rows == list(range(256)) and len(found.codes) == 256
+    assert [image.id for image in found.broken] == ["256.png"]

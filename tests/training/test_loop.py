@@ -21,6 +21,7 @@ from topfive.training.history import History, read
 from topfive.training.loop import SgdLoop, measure_supply
 from topfive.training.pace import Pace
 from topfive.training.run import training_loader
+from topfive.training.tuning import Choice
 
 FIXED = Precision(layout="contiguous", autocast="float32", compile="no")
 PLAIN = Sgd(
@@ -235,3 +236,14 @@ def test_images_in_memory_are_not_forecast_to_be_decoded(few_digits: ImageSet) -
     loader = training_loader(few_digits.split("train"), Geometry(8, 8), PLAIN, 5, 1, torch.device("cpu"))
     supply = measure_supply(loader)
     assert supply.decoding == 0.0 < supply.a_step
+
+
+def test_a_run_begun_compiled_goes_on_without_a_compiler(
+    few_digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    loader = training_loader(few_digits.split("train"), Geometry(8, 8), PLAIN, 5, 1, torch.device("cpu"))
+    progress = Progress(choice=Choice(compile="yes").to_json(), legs=[(0, 2)])
+    SgdLoop(fresh(), PLAIN, loader, tmp_path, progress, Pace(2), {}).fit()
+    assert progress.step == 2 and progress.choice == Choice().to_json()
+    assert "goes on uncompiled, there is no C++ compiler on this machine" in caplog.text

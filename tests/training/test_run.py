@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -284,6 +285,26 @@ def test_a_finished_run_is_given_back_as_it_was(
         first.broken, first.seconds, first.legs, first.choice,
     )  # fmt: skip
     assert again.model.sha256 == load(tmp_path / "run").sha256
+
+
+def test_a_finished_run_without_its_checkpoint_is_not_taken_for_another(
+    finished: Path, few_digits: ImageSet, tmp_path: Path, quick: Callable[..., Recipe]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(folder / "checkpoint")
+    with pytest.raises(Misused, match="holds a finished run whose checkpoint is gone"):
+        train("mlp", few_digits, folder, recipe=quick("mlp", epochs=2), resume=True)
+    assert not (folder / "checkpoint").exists()
+
+
+def test_what_a_killed_process_was_writing_is_cleaned_away(
+    few_digits: ImageSet, tmp_path: Path, quick: Callable[..., Recipe]
+) -> None:
+    stale = tmp_path / "run" / "checkpoint" / ".state.safetensors.123.part"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"half a checkpoint")
+    train("mlp", few_digits, tmp_path / "run", recipe=quick("mlp", epochs=2))
+    assert not stale.exists()
 
 
 def test_a_first_attempt_that_failed_leaves_the_folder_free(
