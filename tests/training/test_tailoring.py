@@ -9,7 +9,7 @@ from PIL import Image
 from topfive.data import open_data
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.errors import BadRecipe, Misused, UnknownName
-from topfive.models.zoo import ZOO
+from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import Fit, Sgd, Svm, open_recipe, published
 from topfive.training.tailoring import crop_side, fit_recipe, geometry_of, photo_side
 
@@ -138,6 +138,16 @@ def test_an_entry_of_a_family_is_trained_by_the_familys_recipe(digits: ImageSet)
     assert recipe.entry == "cifar_plain20"
     assert changes[0] == "trained by the recipe of cifar_resnet20"
     assert recipe.stage == fit_recipe("cifar_resnet20", digits)[0].stage
+
+
+def test_of_another_entrys_arguments_those_that_it_has_are_taken(digits: ImageSet) -> None:
+    assert (
+        fit_recipe("vgg16_small", digits)[0].model["dropout"] == fit_recipe("alexnet_small", digits)[0].model["dropout"]
+    )
+    assert "dropout" not in fit_recipe("googlenet_small", digits)[0].model
+    asked, _ = fit_recipe("googlenet_small", digits, settings={"model.dropout": "0.5"})
+    with pytest.raises(Misused, match="googlenet_small has no argument 'dropout'"):
+        build("googlenet_small", 10, **asked.model)
 
 
 def test_an_entry_without_a_recipe_asks_for_one(photos: ImageSet) -> None:

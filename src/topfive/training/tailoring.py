@@ -7,7 +7,7 @@ from topfive.data.geometry import Geometry, short_side, short_side_to_crop
 from topfive.data.imageset import ImageSet, evenly
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
-from topfive.models.zoo import ZOO
+from topfive.models.zoo import ZOO, options
 from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm, open_recipe, published
 
 LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
@@ -70,7 +70,10 @@ def fit_recipe(
     loaded = open_recipe(f"{own}.{wanted}" if f"{own}.{wanted}" in known else wanted, settings)
     changes = []
     if loaded.entry == own != name:
-        loaded = loaded.model_copy(update={"entry": name})
+        # Of the other's arguments those that this one has too, and all that were asked for, to be refused by name.
+        has = {*options(card), *(key.removeprefix("model.") for key in settings or {})}
+        kept = {argument: value for argument, value in loaded.model.items() if argument in has}
+        loaded = loaded.model_copy(update={"entry": name, "model": kept})
         changes.append(f"trained by the recipe of {own}")
     if loaded.entry != name:
         raise Misused(
