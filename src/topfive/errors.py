@@ -85,5 +85,7 @@ def look_up(name: str, table: Mapping[str, T], kind: str) -> T:
     if name in table:
         return table[name]
     like = list(table) if len(table) <= MANY else difflib.get_close_matches(name, list(table), n=5, cutoff=0.3)
-    known = f"; known: {', '.join(like)}" if len(table) <= MANY else f"; like it: {', '.join(like) or 'none'}"
+    known = f"; known: {', '.join(like)}" if len(table) <= MANY else f"; like it: {', '.join(like)}"
+    if not like:
+        known = f", nor one like it among the {len(table)}; topfive list names the entries"
     raise UnknownName(f"there is no {kind} named {name!r}{nearest(name, table)}{known}")

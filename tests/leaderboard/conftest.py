@@ -51,7 +51,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
     answers: dict[str, np.ndarray] = {}
     for row, rate in zip(LINEAGE, error, strict=False):
         card: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
-        name = card["entry"]
+        name, card["image"] = card["entry"], 32
         wrong = rng.random(of) < np.clip(hard * rate / hard.mean(), 0, 1)
         near = (truth + rng.choice([1, 1, 1, 2, 5 % classes or 1], of)) % classes
         given = np.where(wrong & (near != truth), near, truth)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet, fingerprint
-from topfive.errors import Misused
+from topfive.errors import BadData, Misused
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.intervals import holm, mcnemar
 from topfive.evaluation.report import Report, judge, right_answers
@@ -48,6 +48,11 @@ def table(
     if folder is not None and folder.exists() and not folder.is_dir():
         raise Misused(f"{folder}: is a file; of several models or protocols --scores is a folder")
     split = split or data.judged
+    for place, model in enumerate(models, start=1):  # before hours are spent on the first
+        try:
+            model.align(data)
+        except BadData as error:
+            raise BadData(f"model {place} of {len(models)}: {error}") from error
     scored = {
         (place, protocol): _scores(model, data, split, protocol, folder)
         for protocol in crops

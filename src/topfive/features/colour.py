@@ -6,7 +6,7 @@ The mean and the deviation of each colour in each of 4x4 cells of a patch: 96 nu
 import torch
 from torch import Tensor, nn
 
-from topfive.features.grid import cell_means
+from topfive.features.grid import cell_means, check_patch
 
 
 class ColourStatistics(nn.Module):
@@ -17,6 +17,7 @@ class ColourStatistics(nn.Module):
 
     def __init__(self, patch: int, step: int) -> None:
         super().__init__()
+        check_patch(patch)
         self.patch, self.step = patch, step
 
     def forward(self, images: Tensor) -> Tensor:

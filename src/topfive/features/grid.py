@@ -1,10 +1,12 @@
-"""Square patches on a grid: where they stand, and the means of their 4x4 cells."""
+"""Square patches on a grid: where they stand, and the means of their 4x4 cells (Lowe 2004, IJCV 60(2), sec. 6.1)."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from topfive.errors import BadShape
 
 CELLS = 4  # along each side of a patch
 
@@ -26,6 +28,12 @@ def middles_of(height: int, width: int, patch: int, step: int) -> Tensor:
     return torch.cartesian_prod(down, right)
 
 
+def check_patch(patch: int) -> None:
+    """ValueError unless a patch of that many px has cells of whole px."""
+    if patch % CELLS:
+        raise ValueError(f"patch: expected a multiple of {CELLS} px, got {patch}")
+
+
 class PatchesOfSizes(nn.Module):
     """What describes square patches of several sizes, one size after the other.
 
@@ -34,6 +42,8 @@ class PatchesOfSizes(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], step: int) -> None:
         super().__init__()
+        for size in sizes:
+            check_patch(size)
         self.sizes, self.step = sizes, step
 
     def places(self, height: int, width: int) -> Tensor:
@@ -44,8 +54,13 @@ class PatchesOfSizes(nn.Module):
 def cell_means(maps: Tensor, patch: int, step: int) -> Tensor:
     """The mean of each map in the 4x4 cells of each patch: (N, C, H, W) -> (N, M, C, 4, 4).
 
-    Cells of neighbouring patches that stand in the same place are computed once.
+    Cells of neighbouring patches that stand in the same place are computed once. Raises BadShape for maps that are
+    smaller than a patch.
     """
+    if min(maps.shape[-2:]) < patch:
+        raise BadShape(
+            f"cell_means: expected maps of at least {patch} px, got {tuple(maps.shape)}; use smaller patches"
+        )
     cell = patch // CELLS
     apart = math.gcd(cell, step)
     stride, hop = cell // apart, step // apart

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from topfive.features.grid import CELLS, middles_of, rows_of
+from topfive.features.grid import CELLS, check_patch, middles_of, rows_of
 
 ORIENTATIONS = 8
 CLIP = 0.2
@@ -32,8 +32,7 @@ class DenseSift(nn.Module):
 
     def __init__(self, patch: int, step: int, root: bool = False) -> None:
         super().__init__()
-        if patch % CELLS:
-            raise ValueError(f"patch: expected a multiple of {CELLS} px, got {patch}")
+        check_patch(patch)
         self.patch, self.step, self.root = patch, step, root
         middles = (torch.arange(CELLS) - (CELLS - 1) / 2) / CELLS  # of cells, from the middle of the patch, in patches
         bell = torch.exp(-2 * middles.square())  # deviation of half a patch (sec. 6.1)

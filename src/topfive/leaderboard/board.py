@@ -126,8 +126,8 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done",
         "reason": result.reason, "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None,
         "top5_interval": None, "smaller_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
-        "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image, "file_mb": None,
-        "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
+        "image": None, "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image,
+        "file_mb": None, "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes,
         "departs": list(result.recipe.departs) if result.recipe else [], "choice": result.choice,
         "curve": result.curve, "per_class_error": [], "confusion": [], "model_file": None,
@@ -156,8 +156,9 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "broken": len(report["broken"]),
         "external_data": result.model.external_data or fitted_elsewhere,
         "train_minutes": None if result.train_seconds is None else result.train_seconds / 60,
+        "image": side,
         "params": counts.params,
-        "macs": counts.macs,
+        "macs": None if ZOO[result.entry].fitted_by == "svm" else counts.macs,  # theirs are the SVM's alone
         "file_mb": result.file.stat().st_size / 1e6,
         "model_file": str(result.file.relative_to(out) if inside else result.file.resolve()),
     }  # fmt: skip

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -62,14 +62,14 @@ def read_arrays(path: Path) -> Arrays:
     readers: dict[str, Callable[[Path], Any]] = {
         ".safetensors": load_file, ".pth": _read_torch, ".pt": _read_torch, ".bin": _read_torch, ".npz": _read_numpy
     }  # fmt: skip
-    if path.suffix not in readers:
+    if not path.is_file():
+        raise Misused(f"{path}: expected a file of weights, found {'a folder' if path.is_dir() else 'none'}")
+    if path.suffix.lower() not in readers:
         raise BadFile(
             f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no ending'}; convert it first"
         )
     try:
-        found = readers[path.suffix](path)
-    except FileNotFoundError as error:
-        raise BadFile(f"{path}: no such file; give a file of weights") from error
+        found = readers[path.suffix.lower()](path)
     except pickle.UnpicklingError as error:
         raise BadFile(
             f"{path}: holds something other than tensors, which was not run; save its state_dict alone"
@@ -282,7 +282,7 @@ SOURCES = {
 HALVES = Source((0.5,) * 3, (0.5,) * 3)
 TURNED = {"googlenet_torchvision": HALVES, "googlenet_torchvision_train": HALVES, "inception_v3": HALVES,
           "inception_v3_train": HALVES}  # fmt: skip
-# Where the 3x3 strides in the weights that are passed on, and the first 1x1 in the paper, no tensor tells them apart.
+# The first 1x1 convolution strides in the paper, the 3x3 in the weights that are passed on; their tensors are alike.
 LOOK_ALIKE = {f"resnet{depth}_b": f"resnet{depth}_v1_5" for depth in (50, 101, 152)}
 
 
@@ -292,10 +292,16 @@ def source_of(library: str, name: str) -> Source:
     return TURNED.get(name, source) if library == "torchvision" else source
 
 
-def import_weights(
-    path: Path, name: str, classes: tuple[ClassLabel, ...], source: Source
-) -> tuple[Model, Matching, Arrays]:
-    """The entry `name` with the weights of a file, how they were matched, and the arrays.
+class Imported(NamedTuple):
+    """A network with weights of a file, how they were matched, and the arrays of the file."""
+
+    model: Model
+    matching: Matching
+    arrays: Arrays
+
+
+def import_weights(path: Path, name: str, classes: tuple[ClassLabel, ...], source: Source) -> Imported:
+    """The entry `name` with the weights of a file.
 
     Images are resized so that a crop of 224 px is taken out of 256 and others in proportion; crops of up to 96 px are
     whole images. Raises UnknownName for the entry, BadFile for a file that does not fit it, Misused for weights of
@@ -331,7 +337,7 @@ def import_weights(
         entry=name, arguments=arguments, classes=classes, geometry=geometry,
         classifier=network.eval(), data={"name": path.name, "sha256": sha256(path)}, external_data=True,
     )  # fmt: skip
-    return model, matching, theirs
+    return Imported(model, matching, theirs)
 
 
 def _refuse_other_strides(path: Path, name: str, theirs: Arrays, source: Source) -> None:

@@ -7,6 +7,7 @@ copied into buffers.
 
 import logging
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -116,10 +117,17 @@ def has(channel: Channel, kind: str) -> bool:
     }[kind]
 
 
+class Sample(NamedTuple):
+    """Descriptors (S, D) of training images, and the images that could not be read."""
+
+    descriptors: Tensor
+    broken: list[Broken]
+
+
 def sample_descriptors(
     channel: Channel, split: Split, geometry: Geometry, seed: int, number: int, raw: bool, workers: int | None = None
-) -> tuple[Tensor, list[Broken]]:
-    """Up to `number` descriptors (S, D) of training images that hold something, and the images that could not be read.
+) -> Sample:
+    """Up to `number` descriptors of training images that hold something.
 
     raw: as they are described, not projected (and not whitened). Raises BadData where there is none.
     """
@@ -143,7 +151,7 @@ def sample_descriptors(
     sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # of images that are flat all over
     if not len(sample):
         raise BadData("training: no descriptor could be computed; give images that are not flat")
-    return sample.clone(), broken
+    return Sample(sample.clone(), broken)
 
 
 def _describe(channel: Channel, images: Tensor, raw: bool) -> Tensor:

@@ -140,7 +140,7 @@ class SgdLoop:
         spend: Callable[[], None],
     ) -> None:
         progress, per_epoch = self.progress, len(self.loader)
-        saved_at = said_at = time.perf_counter()
+        saved_at = said_at = length_said_at = time.perf_counter()
         saving, said_steps = 0.0, course.steps
         self.classifier.train()
         began = time.perf_counter()  # of a step, which includes the supply of its batch
@@ -161,9 +161,9 @@ class SgdLoop:
                     steps = self.pace.again(progress.step, progress.seconds, self.recent, steps, cold)
                 if steps != course.steps:
                     course.legs.append((progress.step, steps))
-                    if abs(steps - said_steps) > 0.1 * said_steps:
+                    if abs(steps - said_steps) > 0.1 * said_steps and now - length_said_at > 3 * SAY_EVERY:
                         log.info("  the run is now %d steps long instead of %d, to keep to its time", steps, said_steps)
-                        said_steps = steps
+                        said_steps, length_said_at = steps, now
                 over = progress.step >= course.steps
                 if progress.step % per_epoch == 0 or over:
                     self._close_epoch(history, lr)

@@ -176,6 +176,8 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         found = None  # begun, but nothing was learned yet that could be lost
     if (found or (out / FILE_NAME).exists()) and not resume:
         raise Misused(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
+    if resume and found is None and not (out / "checkpoint").exists():
+        log.info("%s: holds no run yet, one is begun", out)
     if found is None and (out / RUN_FILE).exists():
         raise Misused(f"{out}: holds a finished run whose checkpoint is gone, which told of what; choose another --out")
     progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
@@ -194,7 +196,10 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
 
 def _other_recipe(begun: str, recipe: Recipe) -> str:
     """In which keys the recipe that a run was begun with differs from this one."""
-    rows = compare(parse(tomllib.loads(begun), where="checkpoint"), recipe)
+    before = parse(tomllib.loads(begun), where="checkpoint")
+    if before.entry != recipe.entry:
+        return f"another recipe (of {before.entry}, not {recipe.entry})"
+    rows = [row for row in compare(before, recipe) if row[0] not in ("source", "departs")]
     return "another recipe (" + ", ".join(f"{key} {before}, not {now}" for key, before, now in rows[:3]) + ")"
 
 

@@ -169,7 +169,8 @@ def _compile(
     cost = COMPILE_SECONDS[0] + COMPILE_SECONDS[1] * layers
     saving = steps(seconds) * seconds * (1 - 1 / COMPILE_GAIN)
     if wanted.compile == "auto" and saving <= 2 * cost:
-        log.info("  not compiled: would take about %.0f s to save about %.0f s", cost, saving)
+        log.info("  not compiled: about %.0f s of compiling would save about %.0f s, and twice as much is asked", cost,
+                 saving)  # fmt: skip
         return best, seconds
     try:
         torch.compiler.reset()  # all entries share one `forward`, of which torch keeps eight compiled forms
