@@ -1,5 +1,7 @@
 """The stages that fit channels: what they learn, on how much, the same each time; whole systems on scans."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -13,12 +15,20 @@ from topfive.data.loader import central_crops
 from topfive.errors import BadData, BadRecipe, Misused, UnknownName
 from topfive.evaluation import evaluate, judge, score
 from topfive.features import FisherVector
+from topfive.features.words import Words
 from topfive.models import build
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.modelfile import Model
 from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
 from topfive.training import train
-from topfive.training.codebook import fit_channels, fit_mixture, fit_quantiser, kmeans, sample_descriptors
+from topfive.training.codebook import (
+    fit_channels,
+    fit_mixture,
+    fit_quantiser,
+    fitted_channels,
+    kmeans,
+    sample_descriptors,
+)
 from topfive.training.codes import KeptCodes
 from topfive.training.linear_svm import Scale
 from topfive.training.svm import fit_svm
@@ -28,8 +38,20 @@ SIDE = Geometry(32, 32)
 
 
 def sampled(net: torch.nn.Module, split: Split, number: int, raw: bool = False) -> Tensor:
-    [channel] = net.channels.values()  # type: ignore[union-attr, operator]
+    [channel] = fitted_channels(net, None).values()
     return sample_descriptors(channel, split, SIDE, 0, number, raw, 1)[0]
+
+
+def words_of(net: torch.nn.Module, name: str) -> Tensor:
+    code = fitted_channels(net, name)[name].code
+    assert isinstance(code, Words)
+    return code.words
+
+
+def mixture_of(net: torch.nn.Module, name: str) -> FisherVector:
+    code = fitted_channels(net, name)[name].code
+    assert isinstance(code, FisherVector)
+    return code
 
 
 def seen(split: Split) -> Tensor:
@@ -52,7 +74,8 @@ def test_the_projection_is_scikit_learns(few_digits: ImageSet) -> None:
     net, split = build("xrce_2011_small", 10, colour=False), few_digits.split("train")
     fit_channels(net, Fit(kind="pca", descriptors=2000), split, SIDE, 0, 1)
     sample = sampled(net, split, 2000, raw=True)
-    project = net.channels["sift"].project  # type: ignore[index]
+    project = fitted_channels(net, "sift")["sift"].project
+    assert project is not None
     theirs = PCA(64).fit(sample.numpy())
     ours, expected = project(sample).numpy(), theirs.transform(sample.numpy())
     assert np.allclose(np.abs(ours[:, :10]), np.abs(expected[:, :10]), atol=1e-3)  # up to the signs of directions
@@ -62,13 +85,13 @@ def test_the_projection_is_scikit_learns(few_digits: ImageSet) -> None:
 def test_words_are_nearer_to_descriptors_than_descriptors_are_to_each_other(few_digits: ImageSet) -> None:
     net, split = build("sift_bow_2009_small", 10, words=50), few_digits.split("train")
     fit_channels(net, Fit(kind="kmeans", descriptors=5000), split, SIDE, 0, 1)
-    sample, words = sampled(net, split, 5000), net.channels["sift"].code.words  # type: ignore[index]
+    sample, words = sampled(net, split, 5000), words_of(net, "sift")
     near = torch.cdist(sample, words).min(1).values.square().mean()
     drawn = torch.cdist(sample, sample[:50]).min(1).values.square().mean()
     assert near < 0.9 * drawn
     again = build("sift_bow_2009_small", 10, words=50)
     fit_channels(again, Fit(kind="kmeans", descriptors=5000), split, SIDE, 0, 1)
-    assert torch.equal(again.channels["sift"].code.words, words)  # type: ignore[index]
+    assert torch.equal(words_of(again, "sift"), words)
 
 
 def test_fewer_descriptors_than_words_are_words_themselves() -> None:
@@ -78,9 +101,9 @@ def test_fewer_descriptors_than_words_are_words_themselves() -> None:
 
 def test_a_mixture_has_a_floor_and_wants_descriptors(few_digits: ImageSet) -> None:
     net, split = build("xrce_2011_small", 10, colour=False, components=8), few_digits.split("train")
-    for kind in ("pca", "gmm"):
-        fit_channels(net, Fit(kind=kind, descriptors=3000), split, SIDE, 0, 1)  # type: ignore[arg-type]
-    code = net.channels["sift"].code  # type: ignore[index]
+    for stage in (Fit(kind="pca", descriptors=3000), Fit(kind="gmm", descriptors=3000)):
+        fit_channels(net, stage, split, SIDE, 0, 1)
+    code = mixture_of(net, "sift")
     sample = sampled(net, split, 3000)
     assert float(code.weights.sum()) == pytest.approx(1, abs=1e-5)
     assert (code.variances >= 0.0099 * sample.var(0)).all()
@@ -95,19 +118,19 @@ def test_a_mixture_fits_dimensions_of_any_size() -> None:
     generator = torch.Generator().manual_seed(0)
     sample = torch.cat([middle + torch.randn(2000, 4, generator=generator) * sizes for middle in middles])
     net = build("xrce_2011_small", 10, colour=False, components=2)
-    channel = net.channels["sift"]  # type: ignore[index]
-    channel.code = FisherVector(2, 4)
+    channel = fitted_channels(net, "sift")["sift"]
+    code = channel.code = FisherVector(2, 4)
     fit_mixture(channel, sample, 25, 0)
-    order = channel.code.means[:, 0].argsort()
-    torch.testing.assert_close(channel.code.means[order] / sizes, middles / sizes, atol=0.15, rtol=0)
-    torch.testing.assert_close(channel.code.variances[order] / sizes.square(), torch.ones(2, 4), atol=0.1, rtol=0)
+    order = code.means[:, 0].argsort()
+    torch.testing.assert_close(code.means[order] / sizes, middles / sizes, atol=0.15, rtol=0)
+    torch.testing.assert_close(code.variances[order] / sizes.square(), torch.ones(2, 4), atol=0.1, rtol=0)
 
 
 def test_stages_name_their_channel_and_refuse_networks(few_digits: ImageSet) -> None:
     net, split = build("nec_2010_small", 10, words=20, vector_words=5, sets="llc"), few_digits.split("train")
     fit_channels(net, Fit(kind="kmeans", channel="hog_llc", descriptors=2000), split, SIDE, 0, 1)
-    assert net.channels["hog_llc"].code.words.abs().sum() > 0  # type: ignore[index]
-    assert net.channels["lbp_llc"].code.words.abs().sum() == 0  # type: ignore[index]
+    assert words_of(net, "hog_llc").abs().sum() > 0
+    assert words_of(net, "lbp_llc").abs().sum() == 0
     with pytest.raises(UnknownName, match="there is no channel named 'sift'"):
         fit_channels(net, Fit(kind="kmeans", channel="sift"), split, SIDE, 0, 1)
     with pytest.raises(Misused, match="landmarks fit hand-made entries such as sift_bow_2009, got Mlp; use sgd or svm"):
@@ -141,7 +164,8 @@ def test_the_best_c_is_chosen_and_its_path_told(few_digits: ImageSet, caplog: py
     fit_svm(net, Svm(c=(1e-7, 0.1), iterations=60, held_out=0.3), few_digits.split("train"), Geometry(16, 16), 0, 1)
     one = build("hog_svm", 10, image=16)
     fit_svm(one, Svm(c=0.1, iterations=60, held_out=0.3), few_digits.split("train"), Geometry(16, 16), 0, 1)
-    assert torch.allclose(net.svm.weight, one.svm.weight, rtol=0.1, atol=1e-2)  # type: ignore[union-attr, arg-type]
+    assert isinstance(net, CodedSvm) and isinstance(one, CodedSvm)
+    assert torch.allclose(net.svm.weight, one.svm.weight, rtol=0.1, atol=1e-2)
     assert "c = 1e-07:" in caplog.text
     assert "held-out images wrong" in caplog.text
 
@@ -189,8 +213,9 @@ def test_standardised_codes_give_the_same_answers_as_weights_of_the_codes(few_di
 def test_settings_reach_the_main_stage_and_unknown_keys_are_named() -> None:
     recipe = open_recipe("sift_bow_2009_small.small", {"iterations": "7", "stage.0.descriptors": "9"})
     assert [type(stage) for stage in recipe.stage] == [Fit, Svm]
-    assert recipe.stage[1].iterations == 7  # type: ignore[union-attr]
-    assert recipe.stage[0].descriptors == 9  # type: ignore[union-attr]
+    fitted, solved = recipe.stage
+    assert isinstance(fitted, Fit) and fitted.descriptors == 9
+    assert isinstance(solved, Svm) and solved.iterations == 7
     assert recipe.main == 1
     with pytest.raises(BadRecipe, match=r"unknown key 'stage\.0\.descriptor'.*descriptors"):
         open_recipe("sift_bow_2009_small.small", {"stage.0.descriptor": "9"})
@@ -207,7 +232,7 @@ DIGITS = {
 
 
 @pytest.mark.parametrize("name", DIGITS)
-def test_they_read_digits(name: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_they_read_digits(name: str, tmp_path: Path) -> None:
     data, (settings, most) = open_data("digits"), DIGITS[name]
     pairs = dict(text.split("=") for text in [*settings, "stage.0.descriptors=20000", "iterations=30"])
     recipe, _ = fit_recipe(name, data, settings=pairs)
@@ -216,9 +241,7 @@ def test_they_read_digits(name: str, tmp_path) -> None:  # type: ignore[no-untyp
 
 
 def test_a_stage_that_was_finished_is_not_done_again(
-    few_digits: ImageSet,
-    tmp_path,
-    monkeypatch: pytest.MonkeyPatch,  # type: ignore[no-untyped-def]
+    few_digits: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = small_recipe(few_digits)
     whole = train("sift_bow_2009_small", few_digits, tmp_path / "whole", recipe=recipe)
