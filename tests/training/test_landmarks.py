@@ -9,8 +9,10 @@ from torch import Tensor
 
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
+from topfive.features import Landmarks
 from topfive.models import build
 from topfive.models.coded import CodedSvm
+from topfive.models.hog_svm import KernelHog
 from topfive.recipes.recipe import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
@@ -33,6 +35,12 @@ def described(net: CodedSvm, split: Split) -> tuple[Tensor, Tensor]:
     return extract_codes(net, split, SIDE, 1, part=describe).codes, extract_codes(net, split, SIDE, 1).codes
 
 
+def compared(net: CodedSvm) -> Landmarks:
+    channel = net.channels["hog"]
+    assert isinstance(channel, KernelHog)
+    return channel.compare
+
+
 def test_products_of_codes_are_the_kernel_and_elsewhere_nystroems(few_digits: ImageSet) -> None:
     train, test = few_digits.split("train"), few_digits.split("test")
     net = fitted(train, 200)  # more landmarks than images: all of these, and zeros
@@ -43,8 +51,8 @@ def test_products_of_codes_are_the_kernel_and_elsewhere_nystroems(few_digits: Im
     assert codes.shape == (120, 200)
     assert float(codes[:, 120:].abs().max()) == 0
     few = fitted(train, 40)
-    theirs = Nystroem(gamma=float(few.channels["hog"].compare.sharpness), n_components=40)  # type: ignore[union-attr]
-    landmarks = few.channels["hog"].compare.landmarks.double().numpy()  # type: ignore[union-attr]
+    theirs = Nystroem(gamma=float(compared(few).sharpness), n_components=40)
+    landmarks = compared(few).landmarks.double().numpy()
     theirs.fit(landmarks)
     seen, ours = described(few, test)
     expected = theirs.transform(seen.double().numpy())
@@ -58,7 +66,7 @@ def test_the_machine_tells_digits_apart_and_travels(few_digits: ImageSet) -> Non
     margins = net.svm(extract_codes(net, test, SIDE, 1).codes)
     assert (margins.argmax(1) == test.labels).float().mean() > 0.8
     hog, seen = (described(net, split)[0].double().numpy() for split in (few_digits.split("train"), test))
-    gamma = float(net.channels["hog"].compare.sharpness)  # type: ignore[union-attr]
+    gamma = float(compared(net).sharpness)
     every = Nystroem(gamma=gamma, n_components=120, random_state=0).fit(hog)
     theirs = LinearSVC(C=10.0, dual=True, tol=1e-6, max_iter=100_000)
     theirs.fit(every.transform(hog), few_digits.split("train").labels.numpy())

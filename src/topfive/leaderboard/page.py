@@ -287,8 +287,8 @@ def figure_svg(draw: Callable[[Figure], None], label: str, size: tuple[float, fl
 
 
 def breakable(text: str) -> Markup:
-    """The text with a place to break a line after each underscore, so that names of entries fit narrow cards."""
-    return Markup(str(escape(text)).replace("_", "_<wbr>"))
+    """The text with places to break a line after underscores and slashes, so that names and paths fit narrow cards."""
+    return Markup(re.sub("([_/])", r"\1<wbr>", str(escape(text))))
 
 
 def _pairs_in_words(pairs: Sequence[dict[str, Any]]) -> str:
