@@ -29,6 +29,10 @@ PEERS = {
     "se_resnext50_32x4d": "timm legacy_seresnext50_32x4d", "senet154": "timm legacy_senet154",
     "mobilenet_v1_1.0_224": "timm mobilenetv1_100",
 }  # fmt: skip
+AS_THEIRS = {  # in what timm's differ from the papers
+    "se_resnet50": {"ceil_pool": True}, "se_resnet101": {"ceil_pool": True}, "se_resnext50_32x4d": {"ceil_pool": True},
+    "mobilenet_v1_1.0_224": {"relu6": True},
+}  # fmt: skip
 
 
 def forward(net: nn.Module, images: Tensor) -> Callable[[], float]:
@@ -46,20 +50,22 @@ def forward(net: nn.Module, images: Tensor) -> Callable[[], float]:
 def pair(name: str, peer: str) -> tuple[nn.Module, nn.Module]:
     """Ours and theirs with the same weights."""
     theirs = peer_network(peer).eval()
-    ours = build(name).eval()
+    ours = build(name, **AS_THEIRS.get(name, {})).eval()
     weights = {key: value for key, value in theirs.state_dict().items() if not key.endswith("num_batches_tracked")}
     fill(ours, weights, match(ours, weights, peer))
     return ours, theirs
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=7)
-    parser.add_argument("--batch", type=int, default=8)
+    parser = options(__doc__, rounds=15)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--entries", default=",".join(PEERS))
     asked = parser.parse_args()
     set_up()
     under = conditions(asked.rounds)
     rows, figures = [], dict[str, Any]()
-    for name, peer in PEERS.items():
+    for name in asked.entries.split(","):
+        peer = PEERS[name]
         torch.manual_seed(0)
         ours, theirs = pair(name, peer)
         images = torch.rand(asked.batch, 3, ZOO[name].image, ZOO[name].image)

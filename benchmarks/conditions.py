@@ -27,15 +27,18 @@ def options(document: str | None, rounds: int) -> argparse.ArgumentParser:
 
 
 def set_up(threads: int = THREADS) -> None:
-    """The same threads and the same way of waiting for every side of a comparison.
+    """The same threads, the same way of waiting and of asking for memory for every side, as the command line has them.
 
     OpenMP reads GOMP_SPINCOUNT when it is loaded, so a script that was started without it starts itself again.
     """
     if "GOMP_SPINCOUNT" not in os.environ:
-        os.environ["GOMP_SPINCOUNT"] = "10000"  # as the command line sets it
+        os.environ["GOMP_SPINCOUNT"] = "10000"
         os.execv(sys.executable, [sys.executable, *sys.argv])
     import torch
 
+    from topfive.cli.memory import reuse_maps
+
+    reuse_maps()
     torch.set_num_threads(threads)
 
 

@@ -35,11 +35,13 @@ ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file, 
 
 def main() -> None:
     """Run the command line: errors become one sentence on stderr and an exit code."""
+    from topfive.cli.memory import reuse_maps
     from topfive.errors import TopfiveError
 
     # Threads that wait spin for a few microseconds and then sleep: docs/architecture.md, "Speed", has the figures.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    reuse_maps()
     # Images have a limit of their own, `data.decode.MAX_PIXELS`; Pillow's warning from 89 million px on adds nothing.
     warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
