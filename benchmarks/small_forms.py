@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conditions import conditions, options, publish, set_up
+from conditions import THREADS, conditions, options, publish, set_up
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
 from topfive.evaluation import evaluate
@@ -42,8 +42,9 @@ def main() -> None:
     parser.add_argument("--by-heart", action="store_true", help="64 images, judged on the same")
     parser.add_argument("--epochs", type=float, default=100)
     parser.add_argument("--lr", help="a learning rate other than the recipe's")
+    parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
-    set_up()
+    set_up(asked.threads)
     under = conditions(1)
     data = open_data(asked.data)
     if asked.by_heart:
