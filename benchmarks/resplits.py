@@ -30,6 +30,7 @@ from topfive.recipes.recipe import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
 from topfive.training.linear_svm import Span, choose_c, solve
+from topfive.training.svm import draw_folds
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 ENTRIES = ("sift_bow_2009", "nec_2010", "xrce_2011")
@@ -73,15 +74,15 @@ def margins_by_set(
     if few is not None:
         by_class = [[row for row in train if photos.labels[row] == label][:few] for label in range(classes)]
         known = subset(photos, sorted(row for rows in by_class for row in rows))
-    held_out = torch.from_numpy(uniform(recipe.seed, 0, id_keys(known.ids), 2)[:, 1] < stage.held_out)
+    folds = draw_folds(known, stage, recipe.seed)
     seen = {False: known, True: subset(photos, judged)}
     found = {}
     for key, channel in system.channels.items():
         codes, answers = (extract_codes(system, split, geometry, part=channel) for split in seen.values())
         span = Span.of(codes.codes)
-        c, start, margins = choose_c(span.coordinates, codes.labels, held_out, stage, classes, 0)
+        c, start, margins = choose_c(span.coordinates, codes.labels, folds, stage, classes, 0)
         weights = span.undone(solve(span.coordinates, codes.labels, start, c, stage, 0))
-        sharp = fit_sharpness(margins, codes.labels[held_out])
+        sharp = fit_sharpness(margins, codes.labels[folds >= 0])
         found[key] = sharp * torch.addmm(weights[-1], answers.codes, weights[:-1])
     return found, seen[True].labels
 

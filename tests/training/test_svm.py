@@ -19,8 +19,8 @@ from topfive.models.modelfile import Model
 from topfive.recipes.recipe import Svm
 from topfive.training import linear_svm, svm
 from topfive.training.codes import extract_codes
-from topfive.training.linear_svm import Span, fit_by_sgd, fit_weights, objective
-from topfive.training.svm import fit_svm
+from topfive.training.linear_svm import Span, choose_c, fit_by_sgd, fit_weights, objective
+from topfive.training.svm import draw_folds, fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 
@@ -78,6 +78,36 @@ def test_averaged_sgd_comes_near_the_minimum(codes: tuple[Tensor, Tensor]) -> No
     assert far[0] < far[1]
     again = fit_by_sgd(*codes, start, 1.0, 10, 0)
     assert torch.equal(again, fit_by_sgd(*codes, start, 1.0, 10, 0))
+
+
+def test_cross_validation_chooses_as_a_loop_over_folds_would(codes: tuple[Tensor, Tensor]) -> None:
+    """Each code is judged once, by the SVM of the fold that does not hold it."""
+    numbers, labels = codes
+    folds = torch.arange(len(labels)) % 3
+    stage = Svm(c=(1e-5, 1.0), iterations=300, folds=3)
+    chosen = choose_c(numbers, labels, folds, stage, 10, 0)
+    margins = torch.zeros(len(labels), 10)
+    for fold in range(3):
+        seen = folds != fold
+        weights = fit_weights(numbers[seen], labels[seen], torch.zeros(65, 10), chosen.c, 300)
+        margins[~seen] = numbers[~seen] @ weights[:-1] + weights[-1]
+    torch.testing.assert_close(chosen.margins, margins, rtol=1e-2, atol=2e-2)
+    wrong = {c: int((choose_c(numbers, labels, folds, Svm(c=c, iterations=300, folds=3), 10, 0).margins.argmax(1)
+                     != labels).sum()) for c in stage.costs}  # fmt: skip
+    assert wrong[chosen.c] == min(wrong.values())
+    assert len(set(wrong.values())) == 2
+
+
+def test_few_images_are_chosen_on_in_five_folds_and_many_by_one_share(few_digits: ImageSet) -> None:
+    several = Svm(c=(0.1, 1.0))
+    assert [several.folds_of(images) for images in (900, 5000, 5001)] == [5, 5, 1]
+    assert Svm(c=0.1).folds_of(900) == 1
+    split = few_digits.split("train")
+    folds = draw_folds(split, several, 0)
+    assert sorted(set(folds.tolist())) == [0, 1, 2, 3, 4]
+    shares = draw_folds(split, Svm(held_out=0.3), 0)
+    assert sorted(set(shares.tolist())) == [-1, 0]
+    assert 0.2 < float((shares == 0).float().mean()) < 0.4
 
 
 def test_a_rate_that_diverges_is_not_taken() -> None:

@@ -167,7 +167,7 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
 
 def _solving(stage: Svm, images: int, length: int, classes: int, a_number: float) -> float:
     """Seconds of all fits on so many codes. a_number: seconds of a look at one number of a code."""
-    fits = 1 + len(stage.costs)
+    fits = 1 + len(stage.costs) * stage.folds_of(images)
     if is_spanned(images, length):
         span = images**2 * (length + 10 * images)
         looks = 2 * fits * stage.iterations * images**2 * classes

@@ -125,17 +125,21 @@ class Sgd(Strict):
         return self
 
 
+FEW_IMAGES = 5000  # a tenth of which would choose c by a few hundred answers
+
+
 class Svm(Strict):
     """A stage that fits one-vs-rest linear SVMs with squared hinge loss on the classifier's features."""
 
     kind: Literal["svm"] = "svm"
-    c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best on `held_out`
+    c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best by cross-validation
     solver: Literal["auto", "lbfgs", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else L-BFGS
     iterations: Count = 100  # of L-BFGS, at most
     passes: Count = 10  # of averaged SGD over the codes
     held_out: Annotated[float, Field(gt=0, lt=1)] = (
-        0.1  # share of the training images that chooses c and the softmax's sharpness
+        0.1  # share of the training images that chooses c and the softmax's sharpness, where there is one fold
     )
+    folds: Annotated[int, Field(ge=1)] | None = None  # of cross-validation; left out: see `folds_of`
     mirror: bool = False  # also fit on the mirrored images
     standardise: bool = False  # bring each number of the codes to mean 0 and deviation 1 first
     late_fusion: bool = False  # SVMs of its own for each channel, and the mean of their margins
@@ -146,6 +150,10 @@ class Svm(Strict):
     def costs(self) -> tuple[float, ...]:
         """The values of c, smallest first."""
         return tuple(sorted(self.c)) if isinstance(self.c, tuple) else (self.c,)
+
+    def folds_of(self, images: int) -> int:
+        """Folds of so many training images; where left open five for a choice on few images, else one share."""
+        return self.folds or (5 if len(self.costs) > 1 and images <= FEW_IMAGES else 1)
 
 
 class Fit(Strict):

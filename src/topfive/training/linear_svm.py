@@ -171,34 +171,37 @@ class Span(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The best c, the weights of its SVM (D + 1, classes), and its margins for the held-out codes."""
+    """The best c, weights of its SVM (D + 1, classes) to start from, and its margins (held out, classes) in order."""
 
     c: float
     weights: Tensor
     margins: Tensor
 
 
-def choose_c(
-    codes: Tensor | KeptCodes, labels: Tensor, held_out: Tensor, stage: Svm, classes: int, seed: int
-) -> Chosen:  # fmt: skip
-    """The c whose SVM is wrong about fewest held-out images.
+def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Svm, classes: int, seed: int) -> Chosen:
+    """The c whose SVMs are wrong about fewest images that they have not seen.
 
-    The smallest of the best, since a smaller c is the simpler machine. Without held-out images the smallest of all,
-    weights of 0 and no margins.
+    folds: (N,), the fold in which each code is held out, -1 for none. The smallest of the best, since a smaller c is
+    the simpler machine. Without held-out codes the smallest of all, weights of 0 and no margins.
     """
     start = torch.zeros(codes.shape[1] + 1, classes)
-    if held_out.all() or not held_out.any():
-        return Chosen(stage.costs[0], start, torch.zeros(0, classes))
-    rest, truth, seen = codes[~held_out], labels[~held_out], codes[held_out]
-    best, fewest = Chosen(stage.costs[0], start, torch.zeros(0, classes)), len(seen) + 1
+    best, fewest = Chosen(stage.costs[0], start, torch.zeros(0, classes)), len(codes) + 1
+    judged = [fold for fold in range(int(folds.max()) + 1) if 0 < (folds == fold).sum() < len(codes)]
+    if not judged:
+        return best
+    held_out, starts = folds >= 0, dict.fromkeys(judged, start)
     for c in stage.costs:
-        start = solve(rest, truth, start, c, stage, seed)
-        margins = margins_of(seen, start)
-        wrong = int((margins.argmax(1) != labels[held_out]).sum())
+        margins = torch.zeros(len(codes), classes)
+        for fold in judged:
+            seen = folds != fold
+            starts[fold] = solve(codes[seen], labels[seen], starts[fold], c, stage, seed)
+            margins[~seen] = margins_of(codes[~seen], starts[fold])
+        wrong = int((margins.argmax(1) != labels)[held_out].sum())
         if wrong < fewest:
-            best, fewest = Chosen(c, start, margins), wrong
+            best, fewest = Chosen(c, starts[judged[-1]], margins[held_out]), wrong
         if len(stage.costs) > 1:
-            log.info("  c = %g: %d of %d held-out images wrong", c, wrong, len(margins))
+            by = "of the held-out images" if len(judged) == 1 else f"in {len(judged)} folds"
+            log.info("  c = %g: %d of %d wrong %s", c, wrong, int(held_out.sum()), by)
     return best
 
 

@@ -44,20 +44,19 @@ def fit_svm(
     folder: where codes that took long are kept, so that a run that is stopped does not compute them again.
 
     With `late_fusion` each channel has SVMs of its own, and the margin of an image is the mean of theirs, each as sharp
-    as its own images say; together they are one layer again. A sharpness is chosen on a share of the images that the
-    SVM of that moment has not seen; then the SVM is fitted again on all of them (law 10).
+    as its own images say; together they are one layer again. c and a sharpness are chosen on images that the SVM of
+    that moment has not seen; then the SVM is fitted again on all of them (law 10).
     """
     if stage.images is not None and stage.images < len(split):
         split = drawn(split, stage.images, seed)
     machine = coded_of(classifier)
-    # Another column than the one that chose the images: the lowest of that one would all be held out.
-    withheld = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 2)[:, 1] < stage.held_out)
+    folds = draw_folds(split, stage, seed)
     parts = [Part("all", machine.body, machine.svm.in_features)]
     if stage.late_fusion and len(machine.channels) > 1:
         parts = [Part(name, channel, channel.length) for name, channel in fitted_channels(machine, None).items()]
     files = [None if folder is None else folder / code_file(part, machine, stage, split, geometry) for part in parts]
     fits = [
-        fit_part(part, machine, stage, split, geometry, withheld, seed, workers, file)
+        fit_part(part, machine, stage, split, geometry, folds, seed, workers, file)
         for part, file in zip(parts, files, strict=True)
     ]
     scales, sharpness = [1.0], fits[0].sharpness
@@ -71,6 +70,14 @@ def fit_svm(
         machine.svm.bias.copy_(torch.stack([weights[-1] for weights in scaled]).sum(0))
         machine.sharpness.fill_(sharpness)
     return fits[0].broken
+
+
+def draw_folds(split: Split, stage: Svm, seed: int) -> Tensor:
+    """The fold in which each image is held out, (images,), from its id; -1: in none."""
+    # Another column than the one that chose the images: the lowest of that one would all be held out.
+    draws = torch.from_numpy(uniform(seed, 0, id_keys(split.ids), 2)[:, 1])
+    folds = stage.folds_of(len(split))
+    return (draws * folds).long() if folds > 1 else (draws < stage.held_out).long() - 1
 
 
 class Part(NamedTuple):
@@ -102,10 +109,10 @@ class PartFit(NamedTuple):
 
 
 def fit_part(
-    part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, withheld: Tensor, seed: int,
+    part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, folds: Tensor, seed: int,
     workers: int | None, file: Path | None,
 ) -> PartFit:  # fmt: skip
-    """Fit SVMs on what `part` gives of the training images. withheld: (images,) those that choose the sharpness.
+    """Fit SVMs on what `part` gives of the training images. folds: (images,), as `draw_folds` gives them.
 
     file: where codes that took long are kept, for a run that is stopped before its SVMs are fitted.
     """
@@ -114,14 +121,14 @@ def fit_part(
     if len(found.words):
         codes = KeptCodes(ProductQuantiser.of(found.words), found.codes)
     views = len(codes) // len(found.rows)
-    labels, held_out = (one[found.rows].repeat(views) for one in (split.labels, withheld))
+    labels, folds = (one[found.rows].repeat(views) for one in (split.labels, folds))
     log.info("  %d codes of %d dimensions for %d SVMs", len(codes), part.length, machine.svm.out_features)
     span = None
     if isinstance(codes, Tensor) and is_spanned(len(codes), part.length):
         span = Span.of(codes)
         codes = span.coordinates
-    best = choose_c(codes, labels, held_out, stage, machine.svm.out_features, seed)
-    truths = labels[held_out][: len(best.margins)]
+    best = choose_c(codes, labels, folds, stage, machine.svm.out_features, seed)
+    truths = labels[folds >= 0][: len(best.margins)]
     sharpness = fit_sharpness(best.margins, truths) if len(truths) else 1.0
     weights = solve(codes, labels, best.weights, best.c, stage, seed)
     weights = found.scale.undone(weights if span is None else span.undone(weights))
