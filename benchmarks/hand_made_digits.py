@@ -25,6 +25,7 @@ from topfive.features import (
     Llc,
     WhitenedPatches,
 )  # fmt: skip
+from topfive.features.kernel_map import Kernel, kernel_map
 from topfive.models.coded import Channel, CodedSvm, Projection
 from topfive.recipes.recipe import Fit, Svm
 from topfive.training.codebook import fit_channels
@@ -36,19 +37,19 @@ SECONDS = 20
 
 
 class Grey(torch.nn.Module):
-    """A descriptor of whole images, on their first channel: scans are grey."""
+    """A descriptor of whole images, on their first channel: scans are grey. kernel: whose map its numbers get."""
 
-    def __init__(self, describe: torch.nn.Module) -> None:
+    def __init__(self, describe: torch.nn.Module, kernel: Kernel) -> None:
         super().__init__()
-        self.describe = describe
+        self.describe, self.kernel = describe, kernel
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(N, 3, H, W) -> (N, D)."""
-        return self.describe(images[:, :1])
+        return kernel_map(self.describe(images[:, :1]), self.kernel)
 
 
-def whole(describe: Any) -> tuple[torch.nn.Module, int]:
-    return Grey(describe), describe.length(SIDE, SIDE)
+def whole(describe: Any, kernel: Kernel = "linear") -> tuple[torch.nn.Module, int]:
+    return Grey(describe, kernel), describe.length(SIDE, SIDE)
 
 
 def channel(*given: Any, **named: Any) -> tuple[torch.nn.Module, int]:
@@ -63,7 +64,7 @@ def patches() -> tuple[torch.nn.Module, int]:
 
 SYSTEMS: dict[str, tuple[Callable[[], tuple[torch.nn.Module, int]], list[Fit], float]] = {
     "HOG": (lambda: whole(Hog(4)), [], 0.955),
-    "LBP": (lambda: whole(Lbp(8)), [], 0.975),
+    "LBP": (lambda: whole(Lbp(4), "hellinger"), [], 0.975),
     "bag of 256 SIFT words": (
         lambda: channel(DenseSift(8, 2), BagOfWords(256, 128, "hellinger"), PYRAMID), [Fit(kind="kmeans")], 0.978,
     ),
