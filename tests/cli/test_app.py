@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,11 +21,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 import topfive
 from topfive.cli.app import app, main
 from topfive.data import open_data
-from topfive.evaluation import evaluate
+from topfive.evaluation import evaluate, load_scores
 from topfive.models import load
 from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import open_recipe, published
@@ -622,3 +624,45 @@ def test_weights_of_another_library_become_a_model_file(call: Call, tmp_path: Pa
     assert "--mean: expected numbers in [0, 1]" in call(*given, "--mean", "9,nan,0", "--std", "1,1,1").err
     again = call(*given, "--mean", "0,0,0", "--std", "1,1,1", "--out", tmp_path / "m.safetensors")
     assert (again.code, "m.safetensors: is there already" in again.err) == (2, True)
+
+
+@pytest.fixture
+def challenge(tmp_path: Path) -> Path:
+    """Two classes as the Challenge hands them out: a kit, numbered images, tars of classes."""
+    root = tmp_path / "challenge"
+    wnids = {1: "n00000002", 2: "n00000001"}
+    (root / "kit" / "data").mkdir(parents=True)
+    rows = [(number, wnid, f"name {number}", np.array([])) for number, wnid in wnids.items()]
+    fields = [(name, object) for name in ("ILSVRC2012_ID", "WNID", "words", "children")]
+    savemat(root / "kit" / "data" / "meta.mat", {"synsets": np.array(rows, dtype=fields)})
+    (root / "kit" / "data" / "ILSVRC2012_validation_ground_truth.txt").write_text("1\n2\n2\n")
+    for number in (1, 2, 3):
+        picture(root / "val" / "one.png", number).rename(root / "val" / f"ILSVRC2012_val_{number:08d}.JPEG")
+    (root / "train").mkdir()
+    for wnid in wnids.values():
+        with tarfile.open(root / "train" / f"{wnid}.tar", "w") as archive:
+            for number in range(4):
+                archive.add(picture(tmp_path / "one.png", number), f"{wnid}_{number}.JPEG")
+    return root
+
+
+def test_a_submission_is_written_in_the_kits_numbers(call: Call, challenge: Path, tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "answers.txt"
+    trained = call("train", "pixels_linear", challenge, "--out", run, *FIXED)
+    assert (trained.code, "ILSVRC-2012 with train/ and val/, labels of val by kit" in trained.err) == (0, True)
+    judged = call("evaluate", run, challenge, "--submission", file, "--scores", tmp_path / "scores", "--json")
+    assert judged.code == 0
+    scores = load_scores(tmp_path / "scores")
+    order = [{"n00000002": "1", "n00000001": "2"}[label.key] for label in scores.classes]
+    best = [f"{order[row.argmax()]} {order[row.argmin()]}" for row in scores.averaged]
+    assert file.read_text().splitlines() == best
+    wrong = sum(line[0] != truth for line, truth in zip(best, "122", strict=True))
+    assert judged.json["top1_error"] == pytest.approx(wrong / 3)
+    again = call("evaluate", run, challenge, "--submission", file)
+    assert (again.code, "expected a new file, found one of that name" in again.err) == (2, True)
+    several = call("evaluate", run, challenge, "--submission", tmp_path / "b.txt", "--crops", "1,5")
+    assert (several.code, "expected one model and one protocol" in several.err) == (2, True)
+    (challenge / "val" / "ILSVRC2012_val_00000001.JPEG").unlink()
+    fewer = call("evaluate", run, challenge, "--submission", tmp_path / "b.txt")
+    assert (fewer.code, "expected images 1 to 3 of val, found no 1" in fewer.err) == (2, True)
+    assert not (tmp_path / "b.txt").exists()

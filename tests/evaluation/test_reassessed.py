@@ -26,7 +26,12 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
     assert turned == (0, 2)  # the classes in another order, as the development kits have them
     with pytest.raises(BadData, match="expected ILSVRC's 1,000 classes, got 10 keys and scores of 1000"):
         real_error(scores, KEYS[:10], NAMES, lists)
-    for name in ("val/1.jpg", "ILSVRC2012_val_00000004.JPEG", "ILSVRC2012_val_00000000.JPEG"):
+    for name in (
+        "val/1.jpg",
+        "ILSVRC2012_val_00000004.JPEG",
+        "ILSVRC2012_val_00000000.JPEG",
+        "ILSVRC2012_val_000000012",
+    ):
         with pytest.raises(BadData, match=f"expected names such as .* up to 3, found {name}"):
             places([name], 3)
     with pytest.raises(BadData, match="expected an image with a label, found none"):

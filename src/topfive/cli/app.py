@@ -11,13 +11,10 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-BATCH = 32  # images that predict reads at once
 
 app = typer.Typer(
     name="topfive",
@@ -188,11 +185,15 @@ def evaluate(
         str, typer.Option(help="Crops of each image: 1, 5, 10 or 144; several with commas: a table.")
     ] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="Write the five best classes as the Challenge takes them; .csv: as Kaggle.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.data import open_data
     from topfive.data.crops import check_crops
+    from topfive.errors import Misused
     from topfive.evaluation import evaluate as judge
     from topfive.evaluation.table import table, to_text
     from topfive.models import load
@@ -201,13 +202,15 @@ def evaluate(
     images = open_data(data)
     logging.getLogger("topfive").info("%s", images.to_text())
     if len(model) > 1 or len(protocols) > 1:
+        if submission:
+            raise Misused("--submission: expected one model and one protocol, got several; give one of each")
         rows = table([load(one) for one in model], images, split, protocols, scores)
         if as_json:
             _print_json([{**row._asdict(), "report": row.report.document} for row in rows])
         else:
             print(to_text(rows))
         return
-    report = judge(model[0], images, split, scores, protocols[0])
+    report = judge(model[0], images, split, scores, protocols[0], submission)
     if as_json:
         _print_json(report.document)
     else:
@@ -223,18 +226,19 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
+    from topfive.cli.pictures import answers, pictures
     from topfive.errors import Misused
     from topfive.models import load
 
     if as_csv and as_json:
         raise Misused("predict: expected one form of answer, got --csv and --json; leave one out")
     loaded = load(model)
-    paths = [path for given in images for path in _pictures(given)]
+    paths = [path for given in images for path in pictures(given)]
     rows: list[dict[str, Any]] = []
     failed = 0
     if as_csv:
         print(_csv_line("image", "place", "key", "name", "probability"))
-    for path, guesses in _answers(loaded, paths, top):
+    for path, guesses in answers(loaded, paths, top):
         if guesses is None:
             failed += 1
         elif as_csv:
@@ -338,37 +342,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise Misused(f"--set {text}: expected KEY=VALUE, such as stage.0.epochs=5")
     return key.strip(), value.strip()
-
-
-def _answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, Any]]:
-    """Each path with its guesses, or with None and a sentence on stderr where it is no readable image."""
-    from topfive.errors import BadFile
-
-    for start in range(0, len(paths), BATCH):
-        batch = paths[start : start + BATCH]
-        try:
-            yield from zip(batch, model.predict(batch, top), strict=True)
-        except BadFile:  # one of them is broken: the others are still answered
-            for path in batch:
-                try:
-                    yield path, model.predict([path], top)[0]
-                except BadFile as error:
-                    print(f"topfive: {error}", file=sys.stderr)
-                    yield path, None
-
-
-def _pictures(path: Path) -> list[Path]:
-    from topfive.data.folders import images_below
-    from topfive.errors import BadFile, UnknownName
-
-    if not path.exists():
-        raise UnknownName(f"{path}: no such file or folder; give images or folders of images")
-    if not path.is_dir():
-        return [path]
-    found = images_below(path)
-    if not found:
-        raise BadFile(f"{path}: holds no images; give images or folders of images")
-    return found
 
 
 def _csv_line(*cells: Any) -> str:

@@ -1,4 +1,7 @@
-"""The classes of the Challenge from 2012 on: 1,000 WordNet synsets in the order of their ids, which scores follow."""
+"""The classes of the Challenge from 2012 on: 1,000 WordNet synsets in the order of their ids, which scores follow.
+
+The development kits count them from 1 in another order, their ILSVRC2012_ID: 1 is the kit fox, the tench is 449.
+"""
 
 from importlib import resources
 
@@ -14,3 +17,13 @@ def challenge_classes() -> tuple[ClassLabel, ...]:
     text = (resources.files("topfive.data") / "ilsvrc2012.txt").read_text(encoding="utf-8")
     pairs = (line.split(" ", 1) for line in text.splitlines())
     return tuple(ClassLabel(wnid, words.split(",")[0]) for wnid, words in pairs)
+
+
+def challenge_numbers() -> dict[str, int]:
+    """The development kits' number of each of the 1,000 classes, by wnid.
+
+    >>> challenge_numbers()["n01440764"], challenge_numbers()["n02119789"]
+    (449, 1)
+    """
+    text = (resources.files("topfive.data") / "ilsvrc2012_ids.txt").read_text(encoding="utf-8")
+    return {label.key: int(number) for label, number in zip(challenge_classes(), text.split(), strict=True)}

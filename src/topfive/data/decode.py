@@ -14,7 +14,7 @@ import io
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from topfive.data.tars import Packed
 from topfive.errors import BadFile
 
 MAX_PIXELS = 100_000_000
@@ -48,8 +49,8 @@ UPRIGHT = {  # EXIF tag 274 -> the move that undoes it (CIPA DC-008, section 4.6
 SIDEWAYS = (5, 6, 7, 8)  # those that exchange height and width
 
 
-def decode(source: Path | bytes) -> Tensor:
-    """The picture in a file, or in the bytes of one: uint8 (3, H, W), RGB, upright, by the colour rule above.
+def decode(source: Path | Packed | bytes) -> Tensor:
+    """The picture in a file, alone or in a tar, or in its bytes: uint8 (3, H, W), RGB, upright, by the colour rule.
 
     The tensor is a view with channels last in memory, which resizes faster; `.contiguous()` where planes are needed.
     Raises BadFile, which names the file and the reason, for whatever is not one whole image of at most MAX_PIXELS.
@@ -69,15 +70,14 @@ def decode(source: Path | bytes) -> Tensor:
         raise _unreadable(where, _reason(error, content)) from error
 
 
-def shape(path: Path) -> tuple[int, int]:
+def shape(source: Path | Packed) -> tuple[int, int]:
     """(height, width) of the picture that `decode` gives, from the file's header alone: no pixel is decoded.
 
     Raises BadFile for what is not an image or claims more than MAX_PIXELS; damage further on is not noticed here.
     """
-    where = _name(path)
+    where = _name(source)
     try:
-        _check_regular(path)
-        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
+        with _opened(source) as file, Image.open(file, formats=FORMATS) as image:
             _check_size(where, image.size)
             width, height = image.size
             if image.format != "TIFF" and _orientation(image) in SIDEWAYS:  # Pillow gives a TIFF's size upright
@@ -86,7 +86,7 @@ def shape(path: Path) -> tuple[int, int]:
     except BadFile:
         raise
     except Exception as error:
-        raise _unreadable(where, _reason(error, _read(path))) from error
+        raise _unreadable(where, _reason(error, _read(source))) from error
 
 
 def has_image_ending(name: str) -> bool:
@@ -101,15 +101,23 @@ def decoding_pool(workers: int | None = None) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode")
 
 
-def _name(source: Path | bytes) -> str:
-    return str(source) if isinstance(source, Path) else f"image of {len(source)} bytes"
+def _name(source: Path | Packed | bytes) -> str:
+    return f"image of {len(source)} bytes" if isinstance(source, bytes) else str(source)
 
 
-def _read(source: Path | bytes) -> bytes:
-    if not isinstance(source, Path):
+def _opened(source: Path | Packed) -> BinaryIO:
+    if isinstance(source, Packed):
+        return io.BytesIO(_read(source))
+    _check_regular(source)
+    return open(source, "rb")
+
+
+def _read(source: Path | Packed | bytes) -> bytes:
+    if isinstance(source, bytes):
         return source
     try:
-        _check_regular(source)
+        if isinstance(source, Path):
+            _check_regular(source)
         return source.read_bytes()
     except OSError as error:
         raise BadFile(

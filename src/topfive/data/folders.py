@@ -127,7 +127,7 @@ def read_split_folders(root: Path, folders: Mapping[str, Path]) -> ImageSet:
     classes = _class_labels(folders[first], trees[first])
     for split in rest:
         _check_same_classes(first, set(trees[first].images), folders[split], set(trees[split].images))
-    splits = {split: _split(root, classes, tree.images) for split, tree in trees.items()}
+    splits = {split: to_split(root, classes, tree.images) for split, tree in trees.items()}
     counts = " + ".join(f"{len(split):,}" for split in splits.values())
     return ImageSet(
         name=root.name,
@@ -150,7 +150,7 @@ def _divided(root: Path, parent: Path) -> ImageSet:
             )
     classes = _class_labels(parent, tree)
     division = split_by_content(parent, tree.images)
-    splits = {"train": _split(root, classes, division.train), "test": _split(root, classes, division.test)}
+    splits = {"train": to_split(root, classes, division.train), "test": to_split(root, classes, division.test)}
     place = "one folder of class folders" if parent == root else f"class folders in {parent.name}/ alone"
     notes = [
         f"{len(splits['test']):,} of {tree.count:,} images are set apart as test, some {TEST_SHARE:.0%} of each class, "
@@ -187,7 +187,8 @@ def _check_same_classes(first: str, known: set[str], folder: Path, found: set[st
         )
 
 
-def _split(root: Path, classes: tuple[ClassLabel, ...], images: Mapping[str, list[Path]]) -> Split:
+def to_split(root: Path, classes: tuple[ClassLabel, ...], images: Mapping[str, list[Path]]) -> Split:
+    """The images of each class key, by id: the path below `root`. BadData for ids that differ only in Unicode form."""
     index = {label.key: position for position, label in enumerate(classes)}
     rows = sorted(
         (_composed(path.relative_to(root)), index[key], path) for key, paths in images.items() for path in paths

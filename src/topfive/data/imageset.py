@@ -1,7 +1,8 @@
 """The image set: images with labels by class key, in splits, decoded lazily or held in memory."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from topfive.data.decode import decode
 from topfive.data.draws import id_keys, uniform
+from topfive.data.tars import Packed
 from topfive.errors import Misused, look_up
 
 
@@ -30,7 +32,7 @@ class Broken:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and labels of one split, either held in memory (`pixels`) or on disk (`paths`), never both.
+    """Images and labels of one split, either in memory (`pixels`) or on disk (`paths`, also into tars), never both.
 
     ids: one stable name an image, its relative path or `file#index`. labels: (N,) int64 indices into the set's classes.
     pixels: uint8 (N, 1 or 3, H, W).
@@ -39,7 +41,7 @@ class Split:
     ids: tuple[str, ...]
     labels: Tensor
     pixels: Tensor | None = None
-    paths: tuple[Path, ...] | None = None
+    paths: tuple[Path | Packed, ...] | None = None
 
     def __post_init__(self) -> None:
         """Hold our own readers to the contract."""
@@ -64,7 +66,8 @@ class ImageSet:
     """A named set of labelled images.
 
     layout: one sentence that says how the folder was read. mirror: whether a mirrored image keeps its class (not so
-    for characters). notes: what a user should know about the reading (files passed over, classes moved).
+    for characters). notes: what a user should know about the reading (files passed over, classes moved). numbers: of
+    the Challenge's images, class key -> its number in the development kit, which submissions are written in.
     """
 
     name: str
@@ -73,6 +76,7 @@ class ImageSet:
     splits: dict[str, Split]
     mirror: bool = True
     notes: tuple[str, ...] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """How the folder was read, and the notes, a line each."""
@@ -108,7 +112,8 @@ def fingerprint(split: Split) -> str:
     if split.pixels is not None:
         digest.update(split.pixels.contiguous().numpy().tobytes())
     for path in split.paths or ():
-        found = path.stat() if path.exists() else None
+        file = path.archive if isinstance(path, Packed) else path
+        found = file.stat() if file.exists() else None
         digest.update(f"{path}\t{found and (found.st_size, found.st_mtime_ns)}\n".encode())
     return digest.hexdigest()
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from topfive.data import cifar, digits, idx
+from topfive.data import cifar, digits, idx, ilsvrc
 from topfive.data.decode import has_image_ending
 from topfive.data.folders import SPLIT_FOLDERS, read_one_folder, read_split_folders, visible
+from topfive.data.imagenet_v2 import is_v2, read_v2
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadData, UnknownName, nearest
 
@@ -16,14 +17,15 @@ FILE_LAYOUTS = [  # what recognises a folder by its file names, and what reads i
     (idx.is_idx, idx.read_idx),
 ]
 
-LAYOUTS = "class folders, CIFAR's files or MNIST's files"
+LAYOUTS = "class folders, the Challenge's images, CIFAR's files or MNIST's files"
 
 
 def open_data(data: str | Path) -> ImageSet:
     """The image set of that name or in that folder.
 
-    data: `digits`, or a folder that holds class folders, train/ and val/ or test/ with class folders, the binary or
-    Python files of CIFAR-10 or CIFAR-100, or the four IDX files of MNIST. A folder around one such folder will do.
+    data: `digits`, or a folder that holds class folders, train/ and val/ or test/ with class folders, the Challenge's
+    images with their development kit, unpacked or in tars, ImageNet-V2, the binary or Python files of CIFAR-10 or
+    CIFAR-100, or the four IDX files of MNIST. A folder around one such folder will do.
     Raises UnknownName when there is no such name or path, BadData or BadFile when what is there cannot be used.
 
     >>> open_data("digits").layout
@@ -47,21 +49,26 @@ def _read(root: Path) -> ImageSet:
     for recognise, read in FILE_LAYOUTS:
         if recognise(names):
             return read(root)
+    if parts := ilsvrc.parts_of(root, folders, files):
+        return ilsvrc.read_ilsvrc(parts)
     images = [file for file in files if has_image_ending(file.name)]
     if not folders:
         raise BadData(_no_class_folders(root, len(images), len(files)))
     if splits := _split_folders(root, folders):
         return read_split_folders(root, splits)
+    if is_v2(folders):
+        return read_v2(root)
     if len(folders) == 1 and not images and visible(folders[0])[0] + _recognised(folders[0]):
         return _read(folders[0])  # an archive unpacked into a folder of its own
     return read_one_folder(root)
 
 
 def _recognised(folder: Path) -> list[Path]:
-    """The files of a folder that is known by them (CIFAR's, MNIST's), or none."""
-    files = visible(folder)[1]
+    """The files of a folder that is known by them (CIFAR's, MNIST's, the Challenge's), or none."""
+    folders, files = visible(folder)
     names = {file.name for file in files}
-    return files if any(recognise(names) for recognise, _ in FILE_LAYOUTS) else []
+    known = any(recognise(names) for recognise, _ in FILE_LAYOUTS) or ilsvrc.parts_of(folder, folders, files)
+    return files if known else []
 
 
 def _split_folders(root: Path, folders: list[Path]) -> dict[str, Path]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from topfive.errors import BadData, BadFile
 from topfive.metrics import any_label_ranks
 
-NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})")
+NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
 def read_real(path: Path) -> list[list[int]]:

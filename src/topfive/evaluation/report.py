@@ -8,9 +8,11 @@ import torch
 
 from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet
+from topfive.errors import Misused
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.scores import Scores, check_scores, score
+from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
 
@@ -122,20 +124,29 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 
 
 def evaluate(
-    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1"
-) -> Report:
+    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1",
+    submission: Path | None = None,
+) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
-    file, from which the report can be computed again. Raises BadData when classes differ, Misused where `out` is a file
-    of another kind.
+    file, from which the report can be computed again. submission: where to write the five best classes as the Challenge
+    takes them. Raises BadData when classes differ, Misused where `out` is a file of another kind, `submission` is there
+    already or the images are not the Challenge's.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
         check_scores(out)
+    split = split or data.judged
+    if submission is not None and (submission.exists() or submission == out):
+        raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
+    images = in_order(data, split) if submission is not None else []  # before hours are spent
     scores = score(model, data, split, crops)
     if out is not None:
         scores.save(out)
+    if submission is not None:
+        answers = best_five(scores, data.numbers)
+        write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
     return judge(scores)
 
 

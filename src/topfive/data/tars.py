@@ -1,0 +1,74 @@
+"""Files inside a tar, read where they lie: an index of where each begins and how long it is; nothing is unpacked.
+
+A tar inside a tar is read in the same way, since its bytes lie in one piece. For each file the archive is opened, as
+a file of a folder would be: threads share no position, and of the archive no more than that file is in memory.
+"""
+
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from topfive.errors import BadFile
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A file in a tar. name: in the tar that holds it. offset, size: of its bytes in `archive`."""
+
+    archive: Path
+    name: str
+    offset: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.archive}:{self.name}"
+
+    def read_bytes(self) -> bytes:
+        """The content; OSError where the archive cannot be read or has become shorter."""
+        with open(self.archive, "rb", buffering=0) as file:
+            file.seek(self.offset)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise OSError(f"{self.archive.name} ends before it")
+        return content
+
+
+def members(archive: Path | Packed) -> list[Packed]:
+    """The files in a tar, or in one that lies in another, in the tar's order; folders and links are left out.
+
+    Raises BadFile for another file, a compressed tar and one that is cut short: what is missing would go by unnoticed.
+    """
+    outer, start, end = (
+        (archive.archive, archive.offset, archive.offset + archive.size) if isinstance(archive, Packed)
+        else (archive, 0, None)
+    )  # fmt: skip
+    try:
+        with open(outer, "rb", buffering=0) as file:
+            end = end or os.fstat(file.fileno()).st_size
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                found = [
+                    Packed(outer, one.name, one.offset_data, one.size)
+                    for one in tar
+                    if one.isfile() and not one.issparse()
+                ]
+                file.seek(tar.offset)  # a whole tar ends with a block of zeros
+                whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE) and file.tell() <= end
+    except (OSError, tarfile.TarError) as error:
+        raise BadFile(
+            f"{archive}: expected a tar that is not compressed, could not read it ({error}); unpack it or get it again"
+        ) from error
+    if not whole:
+        raise BadFile(f"{archive}: expected a whole tar, found it cut short after {len(found):,} file(s); get it again")
+    return found
+
+
+def read_archive(path: Path) -> dict[str, bytes]:
+    """All files of a small tar, compressed or not: name -> content. BadFile for another file or a broken one."""
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            found = {one.name: tar.extractfile(one) for one in tar if one.isfile()}
+            return {name: file.read() for name, file in found.items() if file is not None}
+    except (OSError, EOFError, tarfile.TarError) as error:  # EOFError: a cut gzip
+        raise BadFile(f"{path}: expected a tar, could not read it ({error}); get it again") from error
