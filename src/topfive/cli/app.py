@@ -184,7 +184,7 @@ def evaluate(
     ],
     data: Data,
     split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else val")] = None,
-    crops: Annotated[str, typer.Option(help="1, 5, 10, 144 or dense@256+288; several with commas: a table.")] = "1",
+    crops: Annotated[str, typer.Option(help="Crops of each image: 1, 5, 10, 144, dense@256+288; 1,10: a table.")] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
     as_json: Json = False,
 ) -> None:

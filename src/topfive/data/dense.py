@@ -21,10 +21,7 @@ class Dense:
     def __post_init__(self) -> None:
         ranged = all(SMALLEST <= side <= LARGEST for side in self.sides)
         if not self.sides or not ranged or len(set(self.sides)) < len(self.sides):
-            raise Misused(
-                f"--crops: expected dense@ with different sides of {SMALLEST} to {LARGEST} px, such as "
-                f"dense@256+288+320, got {self}; sides are those for crops of 224 px"
-            )
+            raise _refusal(str(self))
 
     def __str__(self) -> str:
         """As it is written on the command line."""
@@ -60,7 +57,18 @@ def dense_of(name: str) -> Dense | None:
     word, sign, sides = name.partition("@")
     if word != "dense":
         return None
-    return Dense(tuple(int(side) if side.isdecimal() else 0 for side in sides.split("+"))) if sign else Dense()
+    if not sign:
+        return Dense()
+    if not all(side.isdecimal() for side in sides.split("+")):
+        raise _refusal(name)
+    return Dense(tuple(map(int, sides.split("+"))))
+
+
+def _refusal(got: str) -> Misused:
+    return Misused(
+        f"--crops: expected dense@ with different sides of {SMALLEST} to {LARGEST} px, such as dense@256+288+320, "
+        f"got {got}; sides are those for crops of 224 px"
+    )
 
 
 def _middle(image: Pixels, step: int) -> Pixels:
