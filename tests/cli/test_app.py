@@ -221,9 +221,9 @@ def test_crops_and_several_models(call: Call, photos: Path, run: Path, tmp_path:
     rows = call("evaluate", run, run, photos, "--crops", "1,5", "--json").json
     assert [(row["models"], row["report"]["crops"]) for row in rows] == [(1, 1), (1, 5), (2, 1), (2, 5)]
     refused = call("evaluate", run, photos, "--crops", "3")
-    assert (refused.code, refused.err.splitlines()[-1][:53]) == (
+    assert (refused.code, refused.err.splitlines()[-1][:56]) == (
         2,
-        "topfive: --crops: expected 1, 5, 10 or 144, got 3; ch",
+        "topfive: --crops: expected 1, 5, 10, 144 or dense, got 3",
     )
 
 

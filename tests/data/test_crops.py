@@ -70,5 +70,5 @@ def test_what_is_cut_is_what_stands_there(crops: str, size: tuple[int, int]) -> 
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(Misused, match="--crops: expected 1, 5, 10 or 144, got 12; choose one of these"):
+    with pytest.raises(Misused, match="--crops: expected 1, 5, 10, 144 or dense, got 12; choose one of these"):
         check_crops("12")

@@ -181,9 +181,7 @@ def evaluate(
     ],
     data: Data,
     split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else val")] = None,
-    crops: Annotated[
-        str, typer.Option(help="Crops of each image: 1, 5, 10 or 144; several with commas: a table.")
-    ] = "1",
+    crops: Annotated[str, typer.Option(help="Crops of each image: 1, 5, 10, 144, dense@256+288; 1,10: a table.")] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
     submission: Annotated[
         Path | None, typer.Option(help="Write the five best classes as the Challenge takes them; .csv: as Kaggle.")

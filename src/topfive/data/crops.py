@@ -7,12 +7,13 @@ arXiv:1409.4842, sec. 7). Sides are the papers' for a crop of 224 px and grow an
 have the protocols too.
 """
 
-from collections.abc import Iterator
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 
 from topfive.data.decode import decoding_pool
+from topfive.data.dense import Dense, dense_of
 from topfive.data.geometry import (
     Geometry,
     Pixels,
@@ -28,6 +29,7 @@ from topfive.errors import BadFile, Misused
 Crops = Literal["1", "5", "10", "144"]
 CROPS: tuple[Crops, ...] = get_args(Crops)
 SCALES = (256, 288, 320, 352)  # the shorter side, px, for crops of 224
+Made = TypeVar("Made")
 
 
 class View(NamedTuple):
@@ -55,17 +57,19 @@ def views(crops: Crops, height: int, width: int, crop: int) -> list[View]:
     return [View(short, left + x, top + y, crop) for x, y in _corners_and_middle(short, short, crop)]
 
 
-def check_crops(name: str) -> Crops:
+def check_crops(name: str) -> Crops | Dense:
     """The protocol of that name; Misused for another."""
     for crops in CROPS:
         if crops == name:
             return crops
-    raise Misused(f"--crops: expected {', '.join(CROPS[:-1])} or {CROPS[-1]}, got {name}; choose one of these")
+    if dense := dense_of(name):
+        return dense
+    raise Misused(f"--crops: expected {', '.join(CROPS)} or dense, got {name}; choose one of these")
 
 
-def mirrors(crops: Crops) -> bool:
-    """Whether the mirror image of each square is seen too, right after it."""
-    return crops in ("10", "144")
+def mirrors(crops: Crops | Dense) -> bool:
+    """Whether the mirror image of each square, or of the whole image, is seen too, right after it."""
+    return isinstance(crops, Dense) or crops in ("10", "144")
 
 
 def _corners_and_middle(width: int, height: int, side: int) -> list[tuple[int, int]]:
@@ -101,18 +105,18 @@ def cut(image: Pixels, crops: Crops, geometry: Geometry) -> Pixels:
     return np.stack(found)
 
 
-def cut_all(
-    split: Split, geometry: Geometry, crops: Crops, images: int, workers: int | None = None
-) -> Iterator[tuple[list[int], Pixels, list[Broken]]]:
-    """The squares of every image of a split once, in order, `images` at a time, each image decoded once.
+def made_of_each(
+    split: Split, make: Callable[[Pixels], Made], images: int, workers: int | None = None
+) -> Iterator[tuple[list[int], list[Made], list[Broken]]]:
+    """What `make` cuts from every image of a split once, in order, `images` at a time, each image decoded once.
 
-    Yields the rows, (N, views, crop, crop, C) uint8, and the images that could not be decoded, which have no row.
+    Yields the rows, what was made of each, and the images that could not be decoded, which have no row.
     """
     with decoding_pool(workers) as pool:
 
-        def read(row: int) -> Pixels | Broken:
+        def read(row: int) -> Made | Broken:
             try:
-                return cut(to_pixels(split.image(row)), crops, geometry)
+                return make(to_pixels(split.image(row)))
             except BadFile as error:
                 return Broken(split.ids[row], str(error))
 
@@ -121,7 +125,4 @@ def cut_all(
             answers = list(pool.map(read, rows))
             broken = [answer for answer in answers if isinstance(answer, Broken)]
             good = [(row, answer) for row, answer in zip(rows, answers, strict=True) if not isinstance(answer, Broken)]
-            if good:
-                yield [row for row, _ in good], np.stack([squares for _, squares in good]), broken
-            else:
-                yield [], np.empty((0, 0, geometry.crop, geometry.crop, 3), np.uint8), broken
+            yield [row for row, _ in good], [made for _, made in good], broken

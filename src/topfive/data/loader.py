@@ -211,13 +211,13 @@ class TrainingLoader:
         return np.stack(list(pool_map(cut, images, boxes, mirror.tolist())))
 
 
-def at_once(images: int, crop: int) -> int:
-    """How many crops go through a classifier together, where `images` are wanted: fewer where they are large.
+def at_once(images: int, height: int, width: int) -> int:
+    """How many images go through a classifier together, where so many are wanted: fewer where they are large.
 
-    >>> at_once(250, 32), at_once(250, 224)
+    >>> at_once(250, 32, 32), at_once(250, 224, 224)
     (250, 39)
     """
-    return max(1, min(images, PIXELS // crop**2))
+    return max(1, min(images, PIXELS // (height * width)))
 
 
 def central_crops(
@@ -231,7 +231,7 @@ def central_crops(
 
     batch_size: at most; large crops come in smaller batches.
     """
-    batch_size = at_once(batch_size, geometry.crop)
+    batch_size = at_once(batch_size, geometry.crop, geometry.crop)
     fits = split.pixels is not None and split.pixels.shape[-2:] == (geometry.crop,) * 2 == (geometry.resize_short,) * 2
     with decoding_pool(workers) as pool:
 

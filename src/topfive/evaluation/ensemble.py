@@ -48,8 +48,8 @@ def together(each: Sequence[Scores]) -> list[Scores]:
 def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> Scores:
     """The weighted mean of the models' probabilities, each first averaged over its own crops; as logarithms.
 
-    An image that one of them could not answer is answered by none. Of models that saw different numbers of crops the
-    greatest is noted. Raises BadData where images or classes differ.
+    An image that one of them could not answer is answered by none. Of models that saw different things the
+    costliest is noted. Raises BadData where images or classes differ.
     """
     each = together(each)
     shares = torch.tensor(weights if weights is not None else [1.0] * len(each), dtype=torch.float64)
@@ -57,11 +57,12 @@ def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> S
         raise Misused(f"ensemble: expected {len(each)} weights, none below 0 and one above, got {shares.tolist()}")
     taken = [(float(share / shares.sum()), one) for share, one in zip(shares, each, strict=True) if share > 0]
     total = torch.stack([one.averaged.double().log_softmax(1) + math.log(share) for share, one in taken]).logsumexp(0)
+    costliest = max((one for _, one in taken), key=lambda one: one.cost)
     broken = {image.id: image for _, one in taken for image in one.broken}
     return replace(
         each[0], entry=" + ".join(one.entry for one in each), scores=total.float()[:, None], kind="log-probabilities",
         model="", broken=tuple(broken[id_] for id_ in each[0].ids if id_ in broken),
-        each=max(one.crops for one in each),
+        each=costliest.crops, dense=costliest.dense, area=costliest.area,
     )  # fmt: skip
 
 

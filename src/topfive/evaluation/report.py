@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from topfive.data.crops import Crops
+from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
 from topfive.errors import Misused
 from topfive.evaluation.calibration import calibration
@@ -31,7 +32,11 @@ class Report:
     def to_text(self) -> str:
         """A few lines for a terminal."""
         figures = self.document
-        crops = "1 crop" if figures["crops"] == 1 else f"{figures['crops']} crops averaged after the softmax"
+        crops = f"{figures['crops']} crops averaged after the softmax"
+        if isinstance(figures["crops"], str):
+            crops = f"{figures['crops']} with mirror images, averaged over positions and after the softmax"
+        elif figures["crops"] == 1:
+            crops = "1 crop"
         counted = f"evaluated {figures['evaluated']} of {figures['of']} images, {crops}"
         lines = [
             f"{figures['entry']} on {figures['split']}: {counted}",
@@ -95,7 +100,7 @@ def judge(scores: Scores) -> Report:
             "split": scores.split,
             "evaluated": images,
             "of": images,
-            "crops": scores.crops,
+            "crops": scores.seen,
             "top1_error": top1,
             "top1_interval": top1_interval,
             "top5_error": top5,
@@ -124,15 +129,15 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 
 
 def evaluate(
-    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1",
-    submission: Path | None = None,
+    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None,
+    crops: Crops | Dense = "1", submission: Path | None = None,
 ) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
-    crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
-    file, from which the report can be computed again. submission: where to write the five best classes as the Challenge
-    takes them. Raises BadData when classes differ, Misused where `out` is a file of another kind, `submission` is there
-    already or the images are not the Challenge's.
+    crops: of each image, see `data.crops` and `data.dense`; of several the probabilities are averaged. out: where to
+    keep the scores file, from which the report can be computed again. submission: where to write the five best classes
+    as the Challenge takes them. Raises BadData when classes differ, Misused where `out` is a file of another kind, the
+    model cannot be shown such crops, `submission` is there already or the images are not the Challenge's.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():

@@ -5,24 +5,26 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from topfive.data.crops import Crops, cut_all, mirrors
+from topfive.data.crops import Crops, cut, made_of_each, mirrors
+from topfive.data.dense import Dense
 from topfive.data.geometry import to_images
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.data.loader import at_once, central_crops
 from topfive.errors import BadFile, Misused
+from topfive.evaluation.dense import DECODED, check_dense, dense_answers
 from topfive.files import read_tensors, write_tensors
 from topfive.models.modelfile import Model, best_device, lay_out
 
 log = logging.getLogger("topfive")
 
 FORMAT = 2
-DECODED = 8  # images at least whose squares are cut side by side
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
@@ -31,7 +33,8 @@ class Scores:
     """scores: float32 (N, views, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
 
     kind: what the scores are: `logits`, `margins`, or `log-probabilities` where several crops or models are one. each:
-    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest.
+    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest. dense: the sides of
+    dense evaluation, of which a view is a whole image; empty for crops. area: of a view in crops, the images' mean.
     """
 
     entry: str
@@ -45,11 +48,23 @@ class Scores:
     model: str = ""
     data: str = ""
     each: int = 1
+    dense: tuple[int, ...] = ()
+    area: float = 1.0
 
     @property
     def crops(self) -> int:
-        """Crops of each image that were seen."""
+        """Crops of each image, or whole images, that were seen."""
         return self.scores.shape[1] * self.each
+
+    @property
+    def seen(self) -> int | str:
+        """What was seen of each image, as `--crops` says it: how many crops, or the sides of dense evaluation."""
+        return str(Dense(self.dense)) if self.dense else self.crops
+
+    @property
+    def cost(self) -> float:
+        """Forward passes of a crop that an image took; a whole image counts by its pixels over those of a crop."""
+        return self.crops * self.area if self.dense else self.crops
 
     @property
     def averaged(self) -> Tensor:
@@ -67,6 +82,7 @@ class Scores:
             "format": FORMAT, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "views": self.scores.shape[1], "each": self.each,
+            "dense": self.dense, "area": self.area,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
 
@@ -110,39 +126,41 @@ def load_scores(path: Path) -> Scores:
             model=document["model"],
             data=document["data"],
             each=document["each"],
+            dense=tuple(document.get("dense", ())),
+            area=document.get("area", 1.0),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
 
 
 def score(
-    model: Model, data: ImageSet, split: str | None = None, crops: Crops = "1", batch_size: int = 250,
+    model: Model, data: ImageSet, split: str | None = None, crops: Crops | Dense = "1", batch_size: int = 250,
     apart: bool = False,
 ) -> Scores:  # fmt: skip
     """What `model` answers on every image of a split, each exactly once, in the split's order.
 
-    split: the judged one when left out. crops: of each image, see `data.crops`. batch_size: crops seen at a time.
-    apart: keep the scores of each crop, which take as many times the memory. Raises BadData when the classes of the two
-    are not the same, Misused for several crops of a model whose images stand in a border.
+    split: the judged one when left out. crops: of each image, see `data.crops` and `data.dense`. batch_size: crops seen
+    at a time. apart: keep the scores of each crop, or of each whole image at each side, which take as many times the
+    memory. Raises BadData when the classes of the two are not the same, Misused for what `check_sees` refuses.
     """
     split = split or data.judged
     images = data.split(split)
     columns = model.align(data)
-    views = int(crops) if apart else 1
+    check_sees(model, crops)
+    seen = crops.views if isinstance(crops, Dense) else int(crops)
+    views = seen if apart else 1
     answers = torch.full((len(images), views, len(model.classes)), torch.nan)
     broken: list[Broken] = []
-    if crops != "1" and model.geometry.resize_short < model.geometry.crop:
-        raise Misused(f"--crops: {model.entry} sees images in a border, of which no other square is cut; give 1")
     if mirrors(crops) and not data.mirror:
         log.warning("%s: mirror images of characters are other characters; --crops 5 has none", data.name)
     device = best_device()
     lay_out(model.classifier.to(device), torch.channels_last)
-    answered = 0
+    answered = pixels = 0
     started = said_at = time.perf_counter()
-    for rows, found, bad in _answers(model, images, crops, batch_size, device):
+    for rows, found, bad, part in _answers(model, images, crops, batch_size, device):
         if rows:
             answers[rows] = found if apart or crops == "1" else log_mean_probability(found)[:, None]
-        answered, broken = answered + len(rows), broken + bad
+        answered, broken, pixels = answered + len(rows), broken + bad, pixels + part
         now = time.perf_counter()
         if now - said_at > SAY_EVERY and rows:
             said_at, done = now, rows[-1] + 1
@@ -161,24 +179,40 @@ def score(
         broken=tuple(broken),
         model=model.sha256,
         data=data.manifest,
-        each=int(crops) // views,
+        each=seen // views,
+        dense=crops.sides if isinstance(crops, Dense) else (),
+        area=pixels / (answered * seen * model.geometry.crop**2) if answered else 1.0,
     )
 
 
+def check_sees(model: Model, crops: Crops | Dense) -> None:
+    """Misused for what the model cannot be shown: other crops than one of images in a border, or whole images."""
+    if crops != "1" and model.geometry.resize_short < model.geometry.crop:
+        raise Misused(f"--crops: {model.entry} sees images in a border, of which no other square is cut; give 1")
+    if isinstance(crops, Dense):
+        check_dense(model)
+
+
 def _answers(
-    model: Model, images: Split, crops: Crops, batch_size: int, device: torch.device
-) -> Iterator[tuple[list[int], Tensor, list[Broken]]]:
-    """Rows, their scores (N, crops, classes), and the images that could not be decoded, part by part."""
-    if crops == "1":
-        for batch, bad in central_crops(images, model.geometry, batch_size, device=device):
-            yield batch.rows, model.scores(batch.images)[:, None].cpu() if batch.rows else torch.empty(0), bad
+    model: Model, images: Split, crops: Crops | Dense, batch_size: int, device: torch.device
+) -> Iterator[tuple[list[int], Tensor, list[Broken], int]]:
+    """Rows, their scores (N, views, classes), the images that could not be decoded, and pixels seen, part by part."""
+    geometry = model.geometry
+    if isinstance(crops, Dense):
+        yield from dense_answers(model, images, crops, batch_size, device)
         return
-    together = at_once(batch_size, model.geometry.crop)
-    for rows, squares, bad in cut_all(images, model.geometry, crops, max(DECODED, together // int(crops))):
+    if crops == "1":
+        for batch, bad in central_crops(images, geometry, batch_size, device=device):
+            scores = model.scores(batch.images)[:, None].cpu() if batch.rows else torch.empty(0)
+            yield batch.rows, scores, bad, len(batch.rows) * geometry.crop**2
+        return
+    together = at_once(batch_size, geometry.crop, geometry.crop)
+    make = partial(cut, crops=crops, geometry=geometry)
+    for rows, squares_of_each, bad in made_of_each(images, make, max(DECODED, together // int(crops))):
         if not rows:
-            yield rows, torch.empty(0), bad
+            yield rows, torch.empty(0), bad, 0
             continue
-        found = []
+        squares, found = np.stack(squares_of_each), []
         parts = min(squares.shape[1], -(-squares.shape[1] * len(rows) // together))
         for part in np.array_split(squares, parts, axis=1):  # (N, views, crop, crop, 3)
             seen = to_images(np.concatenate(np.moveaxis(part, 1, 0)), device)  # view by view
@@ -187,4 +221,4 @@ def _answers(
                 mirrored = model.scores(seen.flip(3)).cpu().view_as(answers)
                 answers = torch.stack([answers, mirrored], 1).flatten(0, 1)
             found.append(answers)
-        yield rows, torch.cat(found).transpose(0, 1), bad
+        yield rows, torch.cat(found).transpose(0, 1), bad, len(rows) * int(crops) * geometry.crop**2

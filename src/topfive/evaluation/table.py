@@ -11,39 +11,41 @@ from pathlib import Path
 from typing import NamedTuple
 
 from topfive.data.crops import Crops
+from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet, fingerprint
 from topfive.errors import BadData, Misused
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.intervals import holm, mcnemar
 from topfive.evaluation.report import Report, judge, right_answers
-from topfive.evaluation.scores import Scores, load_scores, score
+from topfive.evaluation.scores import Scores, check_sees, load_scores, score
 from topfive.models.modelfile import Model
 
 log = logging.getLogger("topfive")
 
 
 class Row(NamedTuple):
-    """One line: the first `models` of the list on so many crops. cost: forward passes an image.
+    """One line: the first `models` of the list on so many crops, or dense. cost: forward passes of a crop an image.
 
     gain: the base's top-1 error minus this one's; None for the base. real: whether McNemar's test tells it from the
     base, at 5 % over all lines together (Holm).
     """
 
     models: int
-    crops: int
-    cost: int
+    crops: int | str
+    cost: float
     report: Report
     gain: float | None
     real: bool
 
 
 def table(
-    models: Sequence[Model], data: ImageSet, split: str | None, crops: Sequence[Crops], folder: Path | None = None
-) -> list[Row]:
+    models: Sequence[Model], data: ImageSet, split: str | None, crops: Sequence[Crops | Dense],
+    folder: Path | None = None,
+) -> list[Row]:  # fmt: skip
     """Every number of models, from the first alone to all, on every protocol; the first line is the base.
 
     folder: where scores are kept, so that they are not made again for the same model files and images. Raises Misused
-    where that is a file.
+    where that is a file, and for crops that a model cannot be shown.
     """
     if folder is not None and folder.exists() and not folder.is_dir():
         raise Misused(f"{folder}: is a file; of several models or protocols --scores is a folder")
@@ -53,6 +55,8 @@ def table(
             model.align(data)
         except BadData as error:
             raise BadData(f"model {place} of {len(models)}: {error}") from error
+        for protocol in crops:
+            check_sees(model, protocol)
     scored = {
         (place, protocol): _scores(model, data, split, protocol, folder)
         for protocol in crops
@@ -69,23 +73,23 @@ def table(
     reports = [judge(scores) for _, _, scores in lines]
     return [
         Row(
-            number, int(protocol), number * int(protocol), report,
+            number, scored[0, protocol].seen, sum(scored[place, protocol].cost for place in range(number)), report,
             reports[0].top1_error - report.top1_error if line else None, real[line],
         )
         for line, ((number, protocol, _), report) in enumerate(zip(lines, reports, strict=True))
     ]  # fmt: skip
 
 
-def _scores(model: Model, data: ImageSet, split: str, crops: Crops, folder: Path | None) -> Scores:
+def _scores(model: Model, data: ImageSet, split: str, crops: Crops | Dense, folder: Path | None) -> Scores:
     """Of one model on one protocol, its views as one. What is kept is named by all that it follows from."""
     file = None
     if folder is not None and model.sha256:
-        follows = (model.sha256, data.manifest, fingerprint(data.split(split)), split, crops)
+        follows = (model.sha256, data.manifest, fingerprint(data.split(split)), split, str(crops))
         digest = hashlib.sha256("\n".join(follows).encode()).hexdigest()
         file = folder / f"{model.entry}_{crops}_crops_{digest[:12]}.safetensors"
     if file is not None and file.exists():
         return load_scores(file)
-    log.info("%s on %s crop(s)", model.entry, crops)
+    log.info("%s on %s", model.entry, crops if isinstance(crops, Dense) else f"{crops} crop(s)")
     scores = score(model, data, split, crops)
     if file is not None:
         scores.save(file)
@@ -95,11 +99,18 @@ def _scores(model: Model, data: ImageSet, split: str, crops: Crops, folder: Path
 def to_text(rows: Sequence[Row]) -> str:
     """The table for a terminal."""
     top5 = rows[0].report.document["top5_error"] is not None
-    lines = ["models  crops   cost  top-1 error (95 % interval)  top-1 gain" + "  top-5 error (95 % interval)" * top5]
+    wide = max(5, *(len(str(row.crops)) for row in rows))
+    lines = [
+        f"models  {'crops':>{wide}}   cost  top-1 error (95 % interval)  top-1 gain"
+        + "  top-5 error (95 % interval)" * top5
+    ]
     for row in rows:
         gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.real else " n.s.")
-        line = f"{row.models:6}  {row.crops:5}  {row.cost:5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
+        cost = f"{row.cost:.{1 if isinstance(row.crops, str) else 0}f}"
+        line = f"{row.models:6}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
         lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else ""))
+    if any(isinstance(row.crops, str) for row in rows):
+        lines.append("cost of dense: pixels of the whole images over those of a crop")
     lines.append("gain: points below the first line; n.s.: not told from it at 5 % (McNemar, Holm over all lines)")
     return "\n".join(lines)
 

@@ -14,6 +14,7 @@ from topfive.layers.precision import full_precision
 from topfive.layers.recompute import Recomputed
 from topfive.layers.residual import BasicBlock, Bottleneck, Option, ProjectionShortcut, ZeroPadShortcut, init_residual
 from topfive.layers.squeeze_excite import SqueezeExcite
+from topfive.layers.windows import flat_windows, windows
 
 __all__ = [
     "ACTIVATIONS",
@@ -41,8 +42,10 @@ __all__ = [
     "ZeroPadShortcut",
     "activation",
     "chain",
+    "flat_windows",
     "full_precision",
     "init_he",
     "init_residual",
     "scaled_unit",
+    "windows",
 ]

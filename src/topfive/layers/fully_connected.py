@@ -5,6 +5,7 @@ from torch.nn.functional import relu
 
 from topfive.layers.classifier import Classifier
 from topfive.layers.linear import FullPrecisionLinear
+from topfive.layers.windows import flat_windows
 
 
 class FullyConnectedEnd(Classifier):
@@ -22,9 +23,10 @@ class FullyConnectedEnd(Classifier):
         self.fc7 = nn.Linear(units, units)
         self.fc8 = FullPrecisionLinear(units, classes)
         self.dropout = nn.Dropout(dropout)
+        self.slides = True
 
     def fc7_of(self, maps: Tensor) -> Tensor:
-        """Maps (N, C, H, W) with C * H * W = length -> (N, units)."""
-        units: Tensor = self.dropout(relu(self.fc6(maps.flatten(1))))  # -> (N, units)
+        """Maps (N, C, H, W) with C * H * W = length -> (N, units); of larger ones (N, rows, columns, units)."""
+        units: Tensor = self.dropout(relu(self.fc6(flat_windows(maps, self.fc6.in_features))))  # -> (N, units)
         units = self.dropout(relu(self.fc7(units)))  # -> (N, units)
         return units

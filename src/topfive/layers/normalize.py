@@ -54,10 +54,20 @@ class Normalize(nn.Module):
             height, width = self.mean.shape[1:]
             raise BadShape(f"normalize: the mean image is {height} x {width}, got images {tuple(images.shape)}; "
                            f"crop them to {height} x {width}, or train with a mean per channel")  # fmt: skip
+        return self._normalized(images, self.mean)
+
+    def of_any_size(self, images: Tensor) -> Tensor:
+        """The same of images that may be larger than a mean image, which then counts by its mean colour."""
+        if self.mean.shape[1:] in ((1, 1), images.shape[2:]):
+            normalized: Tensor = self(images)
+            return normalized
+        return self._normalized(images, self.mean.mean((1, 2), keepdim=True))
+
+    def _normalized(self, images: Tensor, mean: Tensor) -> Tensor:
         if self.luma:
             red, green, blue = images.unbind(1)
             images = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue).unsqueeze(1)  # (N, 3, H, W) -> (N, 1, H, W)
-        return (images - self.mean) / self.std
+        return (images - mean) / self.std
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         """Take the stored mean's H and W as they are: a mean per channel and a mean image are both legal."""

@@ -14,7 +14,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from topfive.layers import Classifier, FullPrecisionLinear, init_he
+from topfive.layers import Classifier, FullPrecisionLinear, flat_windows, init_he
 from topfive.layers import activation as make_activation
 from topfive.models.card import Card
 
@@ -44,6 +44,7 @@ class CudaConvnet(Classifier):
         for _ in range(3):
             side = side // 2  # ceil((side - 3) / 2) + 1
         self.ip1 = FullPrecisionLinear(64 * side * side, classes)
+        self.slides = True
         layers: list[nn.Conv2d | nn.Linear] = [self.conv1, self.conv2, self.conv3, self.ip1]
         init_he(layers)
         if init == "caffe":  # biases are 0 in both
@@ -55,7 +56,7 @@ class CudaConvnet(Classifier):
         maps = self.active1(self.pool1(self.conv1(maps)))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
         maps = self.pool2(self.active2(self.conv2(maps)))  # -> (N, 32, 8, 8)
         maps = self.pool3(self.active3(self.conv3(maps)))  # -> (N, 64, 4, 4)
-        return maps.flatten(1)  # -> (N, 1024)
+        return flat_windows(maps, self.ip1.in_features)  # -> (N, 1024)
 
 
 CARDS: dict[str, Card] = {

@@ -52,6 +52,7 @@ class FaceNet(Classifier):
 
     def __init__(self, name: str, classes: int, side: int | None, at_least: int, trunk: nn.Module, inputs: int) -> None:
         super().__init__(name, side, at_least=at_least)
+        self.slides = False  # a code is of one image, not of a position
         self.trunk = trunk
         self.fc = nn.Linear(inputs, CODE)
         self.centres = Centres(CODE, classes)

@@ -20,6 +20,7 @@ from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import ClassLabel, ImageSet
 from topfive.errors import BadData, BadFile, Misused, TopfiveError, UnknownName
 from topfive.files import read_tensors, sha256, write_tensors
+from topfive.layers import Classifier
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO, Undrawn, build
 
@@ -48,7 +49,7 @@ class Model:
     arguments: dict[str, Any]
     classes: tuple[ClassLabel, ...]
     geometry: Geometry
-    classifier: nn.Module
+    classifier: Classifier
     recipe: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
@@ -67,6 +68,12 @@ class Model:
         with torch.inference_mode():
             scores: Tensor = self.classifier(images)
         return scores.float()
+
+    def dense_scores(self, images: Tensor) -> Tensor:
+        """The same of whole images (N, 3, H, W), averaged over positions: see `Classifier.dense`."""
+        self.classifier.eval()
+        with torch.inference_mode():
+            return self.classifier.dense(images)
 
     def predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int = 5) -> list[list[Guess]]:
         """The `top` most probable classes of each image, best first (fewer when there are fewer classes).

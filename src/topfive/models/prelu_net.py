@@ -10,12 +10,13 @@ prelu_net_a_small, for crops of 32 to 96 px, has a quarter of the maps and 512 u
 round(image / 32), so that the stages work on maps of about 16, 8 and 4 px; the pyramid has 4x4, 2x2 and 1x1 bins.
 """
 
+import math
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from topfive.layers import Classifier, FullPrecisionLinear
+from topfive.layers import Classifier, FullPrecisionLinear, windows
 from topfive.models.card import Card, photo_card, small_card
 
 # Table 3: maps of conv1 and of the stages, and the convolutions of each stage.
@@ -57,6 +58,7 @@ class PReluNet(Classifier):
         self.conv1 = nn.Sequential(nn.Conv2d(3, maps[0], kernel, stride, padding=kernel // 2), prelu(maps[0]))
         self.stage1, self.stage2, self.stage3 = (stage(maps[i], maps[i + 1], count) for i in range(3))
         self.pyramid = SpatialPyramidPool(pyramid)
+        self.window = math.ceil(image / stride) // 8  # side of the maps that the pyramid sees of a crop
         self.fc1 = nn.Sequential(nn.Linear(maps[3] * sum(side**2 for side in pyramid), units), prelu(units))
         self.fc2 = nn.Sequential(nn.Linear(units, units), prelu(units))
         self.fc3 = FullPrecisionLinear(units, classes)
@@ -68,11 +70,24 @@ class PReluNet(Classifier):
                 nn.init.zeros_(part.bias)
 
     def body(self, maps: Tensor) -> Tensor:
-        """fc2: (N, 3, H, W) -> (N, 4096). Sizes at line ends are those of model A on 224-px crops."""
+        """fc2: (N, 3, H, W) -> (N, 4096)."""
+        return self._code_of(self._maps_of(maps))
+
+    def everywhere(self, maps: Tensor) -> Tensor:
+        """fc2 of each window of the last maps that is as large as a crop's: the paper's testing (sec. 3)."""
+        squares = windows(self._maps_of(maps), self.window)  # -> (N, rows, columns, C, window, window)
+        codes = self._code_of(squares.flatten(0, 2))  # -> (N * rows * columns, 4096)
+        return codes.view(*squares.shape[:3], -1)
+
+    def _maps_of(self, maps: Tensor) -> Tensor:
+        """Sizes at line ends, here and below, are those of model A on 224-px crops."""
         maps = self.conv1(maps)  # (N, 3, 224, 224) -> (N, 96, 112, 112)
         maps = self.stage1(maps)  # -> (N, 256, 56, 56)
         maps = self.stage2(maps)  # -> (N, 512, 28, 28)
         maps = self.stage3(maps)  # -> (N, 512, 14, 14)
+        return maps
+
+    def _code_of(self, maps: Tensor) -> Tensor:
         units = self.dropout(self.fc1(self.pyramid(maps)))  # -> (N, 512 * 63) -> (N, 4096)
         code: Tensor = self.dropout(self.fc2(units))  # -> (N, 4096)
         return code

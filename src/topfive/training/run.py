@@ -19,6 +19,7 @@ from topfive.data.imageset import Broken, ImageSet, Split
 from topfive.data.loader import TrainingLoader
 from topfive.errors import Interrupted, Misused
 from topfive.files import read_json, write_json, write_text
+from topfive.layers import Classifier
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe, Sgd, Svm, compare, parse
@@ -127,7 +128,7 @@ def train(
 def _stages(
     name: str, data: ImageSet, out: Path, recipe: Recipe, progress: Progress, stored: dict[str, torch.Tensor],
     workers: int | None, pace: Pace | None,
-) -> tuple[nn.Module, Progress, dict[str, float]]:  # fmt: skip
+) -> tuple[Classifier, Progress, dict[str, float]]:  # fmt: skip
     """Go through the stages that are left: the fitted classifier, where the run stands then, and its length."""
     torch.manual_seed(recipe.seed)
     geometry, split, device = geometry_of(recipe), data.split("train"), best_device()
@@ -164,6 +165,7 @@ def _stages(
     started = time.perf_counter()
     fit_centres(classifier, split, geometry, workers)
     progress.seconds += time.perf_counter() - started
+    assert isinstance(classifier, Classifier), "a stage gives back its classifier, or a copy of it"
     return classifier, progress, lengths
 
 
