@@ -3,21 +3,16 @@
 Results go to stdout (`--json` for machines), progress to stderr; exit 0 done, 1 failed, 2 misused, 130 stopped.
 """
 
-import csv
-import io
 import json
 import logging
 import os
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-BATCH = 32  # images that predict reads at once
 
 app = typer.Typer(
     name="topfive",
@@ -223,23 +218,24 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
+    from topfive.cli.predict import answers, csv_line, pictures
     from topfive.errors import Misused
     from topfive.models import load
 
     if as_csv and as_json:
         raise Misused("predict: expected one form of answer, got --csv and --json; leave one out")
     loaded = load(model)
-    paths = [path for given in images for path in _pictures(given)]
+    paths = [path for given in images for path in pictures(given)]
     rows: list[dict[str, Any]] = []
     failed = 0
     if as_csv:
-        print(_csv_line("image", "place", "key", "name", "probability"))
-    for path, guesses in _answers(loaded, paths, top):
+        print(csv_line("image", "place", "key", "name", "probability"))
+    for path, guesses in answers(loaded, paths, top):
         if guesses is None:
             failed += 1
         elif as_csv:
             for place, guess in enumerate(guesses, 1):
-                print(_csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
+                print(csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
         elif as_json:
             rows.append({"image": str(path), "guesses": [vars(guess) for guess in guesses]})
         else:
@@ -338,43 +334,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise Misused(f"--set {text}: expected KEY=VALUE, such as stage.0.epochs=5")
     return key.strip(), value.strip()
-
-
-def _answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, Any]]:
-    """Each path with its guesses, or with None and a sentence on stderr where it is no readable image."""
-    from topfive.errors import BadFile
-
-    for start in range(0, len(paths), BATCH):
-        batch = paths[start : start + BATCH]
-        try:
-            yield from zip(batch, model.predict(batch, top), strict=True)
-        except BadFile:  # one of them is broken: the others are still answered
-            for path in batch:
-                try:
-                    yield path, model.predict([path], top)[0]
-                except BadFile as error:
-                    print(f"topfive: {error}", file=sys.stderr)
-                    yield path, None
-
-
-def _pictures(path: Path) -> list[Path]:
-    from topfive.data.folders import images_below
-    from topfive.errors import BadFile, UnknownName
-
-    if not path.exists():
-        raise UnknownName(f"{path}: no such file or folder; give images or folders of images")
-    if not path.is_dir():
-        return [path]
-    found = images_below(path)
-    if not found:
-        raise BadFile(f"{path}: holds no images; give images or folders of images")
-    return found
-
-
-def _csv_line(*cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
 
 
 def _print_json(document: Any) -> None:
