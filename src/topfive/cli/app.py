@@ -327,6 +327,30 @@ def import_(
     print(f"model: {taken['model']}")
 
 
+@app.command(name="measure-yourself")
+def measure_yourself(
+    data: Data,
+    images: Annotated[int, typer.Option(min=1, help="How many judged images, of all classes in proportion.")] = 50,
+    seed: Annotated[int, typer.Option(help="Chooses the images and their order.")] = 0,
+    board: Annotated[
+        Path | None, typer.Option(help="The folder of a contest on DATA.", show_default="runs/NAME")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The scores file of your guesses.", show_default="runs/NAME/person.safetensors")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Guess images of DATA yourself: your place among the machines. Example: topfive measure-yourself digits"""
+    from topfive.cli.measure_yourself import measure
+    from topfive.evaluation.person import to_text
+
+    placed = measure(data, images, seed, board, out)
+    if as_json:
+        _print_json(placed)
+    else:
+        print(to_text(placed))
+
+
 def _pair(text: str) -> tuple[str, str]:
     from topfive.errors import Misused
 

@@ -10,7 +10,7 @@ from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.intervals import wilson
-from topfive.evaluation.scores import Scores, check_scores, score
+from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
 
@@ -30,6 +30,8 @@ class Report:
         """A few lines for a terminal."""
         figures = self.document
         crops = "1 crop" if figures["crops"] == 1 else f"{figures['crops']} crops averaged after the softmax"
+        if figures["kind"] == GUESSES:
+            crops = "guessed"
         counted = f"evaluated {figures['evaluated']} of {figures['of']} images, {crops}"
         lines = [
             f"{figures['entry']} on {figures['split']}: {counted}",
@@ -71,7 +73,8 @@ def judge(scores: Scores) -> Report:
     """Every figure of one model on one split, from its scores.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
-    An image that could not be decoded counts as an error.
+    An image that could not be decoded counts as an error. Guesses (`evaluation.person`) have no probabilities, and of
+    five classes or fewer one guess each, so no smaller k either.
     """
     averaged, classes = scores.averaged, len(scores.classes)
     label_rank = label_ranks(averaged, scores.labels)
@@ -84,7 +87,7 @@ def judge(scores: Scores) -> Report:
     top1, top1_interval = error(1)
     top5, top5_interval = error(5) if classes > 5 else (None, None)
     smaller = None
-    if 2 < classes <= 5:
+    if 2 < classes <= 5 and scores.kind != GUESSES:
         smaller = dict(zip(("k", "error", "interval"), (classes - 1, *error(classes - 1)), strict=True))
     by_class = per_class_error(label_rank, scores.labels, classes)
     return Report(
@@ -94,6 +97,7 @@ def judge(scores: Scores) -> Report:
             "evaluated": images,
             "of": images,
             "crops": scores.crops,
+            "kind": scores.kind,
             "top1_error": top1,
             "top1_interval": top1_interval,
             "top5_error": top5,
@@ -112,7 +116,9 @@ def judge(scores: Scores) -> Report:
 
 
 def _calibration(scores: Scores) -> dict[str, Any] | None:
-    """What the probabilities are worth on the images that were answered; None where there is none."""
+    """What the probabilities are worth on the images that were answered; None where there are none of either."""
+    if scores.kind == GUESSES:
+        return None
     probabilities = scores.probabilities
     answered = ~probabilities.isnan().any(1)
     if not answered.any():
