@@ -3,8 +3,6 @@
 Results go to stdout (`--json` for machines), progress to stderr; exit 0 done, 1 failed, 2 misused, 130 stopped.
 """
 
-import csv
-import io
 import json
 import logging
 import os
@@ -224,7 +222,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Five names with their probabilities for each IMAGE. Example: topfive predict runs/lenet5 scan.png"""
-    from topfive.cli.pictures import answers, pictures
+    from topfive.cli.predict import answers, csv_line, pictures
     from topfive.errors import Misused
     from topfive.models import load
 
@@ -235,13 +233,13 @@ def predict(
     rows: list[dict[str, Any]] = []
     failed = 0
     if as_csv:
-        print(_csv_line("image", "place", "key", "name", "probability"))
+        print(csv_line("image", "place", "key", "name", "probability"))
     for path, guesses in answers(loaded, paths, top):
         if guesses is None:
             failed += 1
         elif as_csv:
             for place, guess in enumerate(guesses, 1):
-                print(_csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
+                print(csv_line(str(path), place, guess.key, guess.name, f"{guess.probability:.6f}"))
         elif as_json:
             rows.append({"image": str(path), "guesses": [vars(guess) for guess in guesses]})
         else:
@@ -333,6 +331,30 @@ def import_(
     print(f"model: {taken['model']}")
 
 
+@app.command(name="measure-yourself")
+def measure_yourself(
+    data: Data,
+    images: Annotated[int, typer.Option(min=1, help="How many judged images, of all classes in proportion.")] = 50,
+    seed: Annotated[int, typer.Option(help="Chooses the images and their order.")] = 0,
+    board: Annotated[
+        Path | None, typer.Option(help="The folder of a contest on DATA.", show_default="runs/NAME")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The scores file of your guesses.", show_default="runs/NAME/person.safetensors")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Guess images of DATA yourself: your place among the machines. Example: topfive measure-yourself digits"""
+    from topfive.cli.measure_yourself import measure
+    from topfive.evaluation.person import to_text
+
+    placed = measure(data, images, seed, board, out)
+    if as_json:
+        _print_json(placed)
+    else:
+        print(to_text(placed))
+
+
 def _pair(text: str) -> tuple[str, str]:
     from topfive.errors import Misused
 
@@ -340,12 +362,6 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign:
         raise Misused(f"--set {text}: expected KEY=VALUE, such as stage.0.epochs=5")
     return key.strip(), value.strip()
-
-
-def _csv_line(*cells: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
 
 
 def _print_json(document: Any) -> None:

@@ -49,9 +49,11 @@ def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> S
     """The weighted mean of the models' probabilities, each first averaged over its own crops; as logarithms.
 
     An image that one of them could not answer is answered by none. Of models that saw different things the
-    costliest is noted. Raises BadData where images or classes differ.
+    costliest is noted. Raises BadData where images or classes differ, Misused for guesses.
     """
     each = together(each)
+    for one in each:
+        one.check_probabilities()
     shares = torch.tensor(weights if weights is not None else [1.0] * len(each), dtype=torch.float64)
     if len(shares) != len(each) or bool((shares < 0).any()) or not float(shares.sum()) > 0:
         raise Misused(f"ensemble: expected {len(each)} weights, none below 0 and one above, got {shares.tolist()}")

@@ -12,7 +12,7 @@ from topfive.data.imageset import ImageSet
 from topfive.errors import Misused
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.intervals import wilson
-from topfive.evaluation.scores import Scores, check_scores, score
+from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
 from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
@@ -35,6 +35,8 @@ class Report:
         crops = f"{figures['crops']} crops averaged after the softmax"
         if isinstance(figures["crops"], str):
             crops = f"{figures['crops']} with mirror images, averaged over positions and after the softmax"
+        elif figures["kind"] == GUESSES:
+            crops = "guessed"
         elif figures["crops"] == 1:
             crops = "1 crop"
         counted = f"evaluated {figures['evaluated']} of {figures['of']} images, {crops}"
@@ -78,7 +80,8 @@ def judge(scores: Scores) -> Report:
     """Every figure of one model on one split, from its scores.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
-    An image that could not be decoded counts as an error.
+    An image that could not be decoded counts as an error. Guesses (`evaluation.person`) have no probabilities, and of
+    five classes or fewer one guess each, so no smaller k either.
     """
     averaged, classes = scores.averaged, len(scores.classes)
     label_rank = label_ranks(averaged, scores.labels)
@@ -91,7 +94,7 @@ def judge(scores: Scores) -> Report:
     top1, top1_interval = error(1)
     top5, top5_interval = error(5) if classes > 5 else (None, None)
     smaller = None
-    if 2 < classes <= 5:
+    if 2 < classes <= 5 and scores.kind != GUESSES:
         smaller = dict(zip(("k", "error", "interval"), (classes - 1, *error(classes - 1)), strict=True))
     by_class = per_class_error(label_rank, scores.labels, classes)
     return Report(
@@ -101,6 +104,7 @@ def judge(scores: Scores) -> Report:
             "evaluated": images,
             "of": images,
             "crops": scores.seen,
+            "kind": scores.kind,
             "top1_error": top1,
             "top1_interval": top1_interval,
             "top5_error": top5,
@@ -119,7 +123,9 @@ def judge(scores: Scores) -> Report:
 
 
 def _calibration(scores: Scores) -> dict[str, Any] | None:
-    """What the probabilities are worth on the images that were answered; None where there is none."""
+    """What the probabilities are worth on the images that were answered; None where there are none of either."""
+    if scores.kind == GUESSES:
+        return None
     probabilities = scores.probabilities
     answered = ~probabilities.isnan().any(1)
     if not answered.any():

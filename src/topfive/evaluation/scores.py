@@ -25,6 +25,7 @@ from topfive.models.modelfile import Model, best_device, lay_out
 log = logging.getLogger("topfive")
 
 FORMAT = 2
+GUESSES = "guesses"  # the kind of a person's scores, of which only the order means something
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
@@ -32,9 +33,10 @@ SAY_EVERY = 10.0  # seconds between lines of progress
 class Scores:
     """scores: float32 (N, views, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
 
-    kind: what the scores are: `logits`, `margins`, or `log-probabilities` where several crops or models are one. each:
-    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest. dense: the sides of
-    dense evaluation, of which a view is a whole image; empty for crops. area: of a view in crops, the images' mean.
+    kind: what the scores are: `logits`, `margins`, `log-probabilities` where several crops or models are one, or
+    `guesses`, a person's, which have an order and no probabilities (`evaluation.person`). each: crops that a view
+    stands for. model, data: SHA-256 of the model file (a person has none) and of the data's manifest. dense: the sides
+    of dense evaluation, of which a view is a whole image; empty for crops. area: of a view in crops, the images' mean.
     """
 
     entry: str
@@ -73,8 +75,14 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """(N, classes) float64, rows that sum to 1; NaN for broken images."""
+        """(N, classes) float64, rows that sum to 1; NaN for broken images. Raises Misused for guesses."""
+        self.check_probabilities()
         return self.averaged.double().softmax(1)
+
+    def check_probabilities(self) -> None:
+        """Misused where a softmax of the scores would mean nothing."""
+        if self.kind == GUESSES:
+            raise Misused(f"{self.entry}: guesses have an order and no probabilities; leave these scores out")
 
     def save(self, path: Path) -> Path:
         """Write the scores file, whole or not at all."""

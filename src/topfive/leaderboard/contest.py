@@ -13,7 +13,7 @@ from typing import Any, Self
 from topfive.data.faults import find_broken
 from topfive.data.imageset import ImageSet, fingerprint
 from topfive.data.layouts import open_data
-from topfive.errors import BadData, Interrupted, Misused, TopfiveError
+from topfive.errors import BadData, BadFile, Interrupted, Misused, TopfiveError
 from topfive.evaluation.report import judge
 from topfive.evaluation.scores import Scores, load_scores, score
 from topfive.files import read_json, write_json, write_text
@@ -157,14 +157,29 @@ def _plan_of(
     return wanted
 
 
-def _home(slot: Slot, folder: Path) -> Path:
+def _home(name: str, folder: Path) -> Path:
     """The folder of an entry's run and scores."""
-    return folder / "entries" / slot.name.replace("/", "_")
+    return folder / "entries" / name.replace("/", "_")
+
+
+def scores_of(folder: Path) -> dict[str, Scores]:
+    """What each entry of the finished contest in `folder` answered on the judged images, by its name.
+
+    Raises BadFile where the folder holds no such contest, or not all of it.
+    """
+    board = read_json(folder / "leaderboard.json")
+    try:
+        names = [row["entry"] for row in board["entries"] if row["top1_error"] is not None]
+    except (KeyError, TypeError) as error:
+        raise BadFile(
+            f"{folder / 'leaderboard.json'}: is no leaderboard of topfive; give a contest's folder"
+        ) from error
+    return {name: load_scores(_home(name, folder) / SCORES) for name in names}
 
 
 def _is_over(plan: Plan, folder: Path) -> bool:
     """Whether every entry has been trained and judged, or cannot be."""
-    homes = [(slot, _home(slot, folder)) for slot in plan.slots]
+    homes = [(slot, _home(slot.name, folder)) for slot in plan.slots]
     return all(
         bool(slot.failed) or ((home / SCORES).exists() and (bool(slot.model) or (home / RUN_FILE).exists()))
         for slot, home in homes
@@ -173,7 +188,7 @@ def _is_over(plan: Plan, folder: Path) -> bool:
 
 def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clock) -> Result:
     """Train and judge one entry, or find that it is done; a failure becomes its result, and the others go on."""
-    home = _home(slot, folder)
+    home = _home(slot.name, folder)
     result = Result(slot.name, slot.entry, judged_as_it_is=bool(slot.model), recipe_epochs=slot.recipe_epochs)
     try:
         if slot.failed:

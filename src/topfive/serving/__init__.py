@@ -1,1 +1,1 @@
-"""One image in, five names out, over the network: laid out, and empty so far."""
+"""Pages and answers over HTTP, on this machine: the exam for a person. Answers of models are not there yet."""

@@ -1,5 +1,7 @@
-"""Pictures that `predict` is asked about, and its answers to them, batch by batch."""
+"""What `topfive predict` reads and writes: images by path, part by part, and lines of CSV."""
 
+import csv
+import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 from topfive.data.folders import images_below
 from topfive.errors import BadFile, UnknownName
 
-BATCH = 32  # images that are read at once
+BATCH = 32  # images read at once
 
 
 def answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, Any]]:
@@ -27,7 +29,7 @@ def answers(model: Any, paths: list[Path], top: int) -> Iterator[tuple[Path, Any
 
 
 def pictures(path: Path) -> list[Path]:
-    """The image at a path, or all in the folder there; an error where there is none."""
+    """The image at a path, or all below a folder; UnknownName, BadFile where there is none."""
     if not path.exists():
         raise UnknownName(f"{path}: no such file or folder; give images or folders of images")
     if not path.is_dir():
@@ -36,3 +38,10 @@ def pictures(path: Path) -> list[Path]:
     if not found:
         raise BadFile(f"{path}: holds no images; give images or folders of images")
     return found
+
+
+def csv_line(*cells: Any) -> str:
+    """Cells as one line of CSV, without its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
