@@ -58,6 +58,16 @@ def test_keys_of_nested_folders_are_a_tree() -> None:
     assert tree.costs(["animal/dog", "animal/cat", "car"]).tolist() == [[0, 1, 2], [1, 0, 2], [2, 2, 0]]
 
 
+def test_the_lowest_of_all_common_ancestors_is_found() -> None:
+    tree = Hierarchy.of([("root", "pet"), ("root", "wild"), ("pet", "dog"), ("wild", "dog"), ("wild", "wolf"),
+                         ("root", "deep"), ("deep", "deeper"), ("deeper", "dog"), ("deeper", "wolf")])  # fmt: skip
+    assert tree.lowest_common_ancestor("dog", "wolf") == "deeper"  # of height 1 as wild is, and before it by name
+    assert tree.lowest_common_ancestor("pet", "dog") == "pet"
+    assert tree.lowest_common_ancestor("pet", "wolf") == "root"
+    with pytest.raises(BadData, match="none above both wolf and moon; add one"):
+        tree.lowest_common_ancestor("wolf", "moon")
+
+
 def test_files_by_tabs_commas_and_spaces(tmp_path: Path) -> None:
     for text in ("a b\na c\n", "a\tb\na\tc\n\n", "a, b\na,c"):
         (tmp_path / "tree.txt").write_text(text)

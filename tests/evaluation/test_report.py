@@ -47,6 +47,7 @@ def test_every_figure_is_that_of_the_loop_over_images(tmp_path: Path) -> None:
         own = [answer for answer in answers if answer.key == key]
         assert document["classes"][index] == {"key": key, "name": key.split("/")[-1]}
         assert document["per_class_error"][index] == pytest.approx(error(own, 1))
+        assert document["per_class_top5_error"][index] == pytest.approx(error(own, 5))
         assert document["confusion"][index] == [sum(answer.best == other for answer in own) for other in KEYS]
     assert [image["id"] for image in document["broken"]] == list(BROKEN)
 

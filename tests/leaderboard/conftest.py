@@ -40,6 +40,43 @@ def p_value(a: int, b: int) -> float:
     return min(1.0, float(Fraction(2 * sum(comb(a + b, k) for k in range(min(a, b) + 1)), 2 ** (a + b))))
 
 
+def mistakes(
+    keys: list[str], truth: np.ndarray, answers: dict[str, np.ndarray], best: dict[str, Any], image: str
+) -> dict[str, Any]:
+    """What the best entry gets wrong, and what lenet5, it and all entries miss; none of the classes lies in a tree."""
+
+    def kind(misses: np.ndarray, given: np.ndarray, **weight: float) -> dict[str, Any]:
+        shown = [
+            {"id": f"i{i}", "label": keys[truth[i]], "answer": keys[given[i]], "image": image} | weight
+            for i in misses.nonzero()[0][:12]
+        ]
+        return {"count": int(misses.sum()), "interval": [0.011, 0.222], "images": shown}
+
+    old, new = answers["lenet5"], answers[best["entry"]]
+    confusion = np.array(best["confusion"])
+    np.fill_diagonal(confusion, 0)
+    pairs = sorted(
+        zip(*confusion.nonzero(), strict=True), key=lambda p: (-confusion[p], -confusion[p] / (truth == p[0]).sum())
+    )[:20]
+    return {
+        "entry": best["entry"],
+        "confused": [
+            {"truth": keys[t], "answer": keys[a], "count": int(confusion[t, a]), "of": int((truth == t).sum()),
+             "ancestor": None, "height": None} for t, a in pairs
+        ],
+        "by_height": None,
+        "surest": kind(new != truth, new, probability=0.9996)["images"],
+        "eras": {
+            "old": {"era": "before 2012", "entry": "lenet5", "year": 1998},
+            "new": {"era": "2012 and later", "entry": best["entry"], "year": best["year"]},
+            "entries": len(answers), "of": len(truth),
+            "only_old_misses": kind((old != truth) & (new == truth), old, probability=0.734),
+            "only_new_misses": kind((new != truth) & (old == truth), new, probability=0.512),
+            "all_miss": kind(np.all([one != truth for one in answers.values()], axis=0), new, votes=2),
+        },
+    }  # fmt: skip
+
+
 def make(names: list[str], error: list[float], of: int, fail: bool = True, judged: bool = True) -> dict[str, Any]:
     """A board of len(error) judged entries on classes `names`; error: the chance of a wrong answer, by entry."""
     rng = np.random.default_rng(5)
@@ -90,6 +127,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
                 for e in range(epochs)
             ],
             "per_class_error": [1 - confusion[i, i] / max(confusion[i].sum(), 1) for i in range(classes)],
+            "per_class_top5_error": [0.0] * (classes - 1) + [1.0] if classes > 5 else None,
             "confusion": confusion.tolist(),
             "model_file": f"entries/{name}/model.safetensors",
         })  # fmt: skip
@@ -142,6 +180,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
             "layout": "built in",
             "classes": [{"key": key, "name": name} for key, name in zip(keys, names, strict=True)],
             "counts": {"train": 1000, "test": of},
+            "per_class_images": np.bincount(truth, minlength=classes).tolist(),
             "judged": "test",
             "notes": ["8 x 8 grey images, enlarged to 32 x 32"],
             "broken": [{"split": "train", "id": "7/broken.png", "reason": "cannot be decoded: the file ends early"}],
@@ -167,6 +206,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
             "limits": {"max_mb": 50.0, "max_ms": None},
         },
         "hardest": hardest,
+        "mistakes": mistakes(keys, truth, answers, best, picture(rng)),
     }
 
 

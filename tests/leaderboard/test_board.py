@@ -23,9 +23,9 @@ from topfive.leaderboard.board import (
     machine,
     milliseconds_an_image,
     pick,
-    thumbnail,
     to_csv,
 )
+from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models import build
 from topfive.models.modelfile import Geometry, Model, load, save
 
@@ -173,6 +173,9 @@ def test_a_row_holds_the_figures_by_hand(board: dict[str, Any], results: list[Re
     assert [entry["top1_error"] for entry in (good, fair, bad)] == [0, 0.25, 1]
     # The label of a wrong answer ties with four other classes at 0, which count against it: it is sixth of six.
     assert (fair["top5_error"], fair["broken"], fair["evaluated"], fair["of"]) == (0.25, 1, 12, 12)
+    # Its misses are of d, e and f, of which it also answered one each: half of two images.
+    assert fair["per_class_error"] == fair["per_class_top5_error"] == [0, 0, 0, 0.5, 0.5, 0.5]
+    assert board["data"]["per_class_images"] == [2] * 6
     assert good["params"] == 3 * 64 * 4 + 4 + 4 * 6 + 6
     assert good["macs"] == 3 * 64 * 4 + 4 * 6
     assert (good["train_minutes"], good["ms_per_image"], good["year"], good["depth"]) == (1.5, 1.5, 1986, 2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from topfive.leaderboard import page, terminal
+from topfive.leaderboard import gallery, page, terminal
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -109,11 +109,14 @@ def test_the_page_loads_nothing(shown: tuple[Board, str]) -> None:
 def test_hostile_names_stay_text(make_board: Callable[..., Board]) -> None:
     board = make_board(HOSTILE, [0.3, 0.2, 0.25], of=300)
     board["name"] = board["entries"][-1]["reason"] = board["pick"]["command"] = HOSTILE[0]
-    board["hardest"][0] |= {"id": HOSTILE[1], "image": "https://example.org/spy.png"}
+    for image in (board["hardest"][0], board["mistakes"]["surest"][0]):
+        image |= {"id": HOSTILE[1], "image": "https://example.org/spy.png"}
     html = page.render(board)
     assert_loads_nothing(html)
     seen = Page(html)
-    assert len(seen.all("img")) == len(board["hardest"]) - 1
+    kinds = [board["mistakes"]["eras"][kind]["images"] for kind in ("only_old_misses", "only_new_misses", "all_miss")]
+    images = [board["hardest"], board["mistakes"]["surest"], *kinds]
+    assert len(seen.all("img")) == sum(len(one) for one in images) - 2
     for name in HOSTILE:
         assert " ".join(name.split()) in seen.words()
     assert re.search(r"<text[^>]*>\$x\^\{2\}\$ &amp;", html)  # a dollar sign is not mathematics
@@ -225,7 +228,7 @@ def test_confused_pairs_agree_with_a_plain_count(board: Board) -> None:
         for a, count in enumerate(row)
         if t != a and count
     ]
-    pairs = page.confused_pairs(best, page.class_names(board))
+    pairs = page.confused_pairs(board, page.class_names(board))
     assert sorted((pair["count"], pair["truth"], pair["answer"]) for pair in pairs) == sorted(truth_answer)
     assert [pair["count"] for pair in pairs] == sorted((pair["count"] for pair in pairs), reverse=True)
     assert {pair["of"] for pair in pairs} <= {79, 80}  # 797 images of ten classes
@@ -263,7 +266,7 @@ def test_hardest_images_show_truth_and_answers(board: Board) -> None:
         {"id": "3/x.png", "label": "c003", "missed_by": 2, "of": 3, "image": "data:image/png;base64,AAAA",
          "answers": {"hog_svm": "c008", "vgg11_small": "c003", "lenet5": "c008"}}
     ]  # fmt: skip
-    (image,) = page.hardest(board, page.class_names(board))
+    (image,) = gallery.hardest(board, page.class_names(board))
     assert image["answers"] == [
         {"name": "3", "entries": ["vgg11_small"], "right": True},
         {"name": "8", "entries": ["lenet5", "hog_svm"], "right": False},
@@ -309,3 +312,73 @@ def test_parts_of_epochs_are_printed_plainly(small_board: Board) -> None:
 
 def test_the_same_board_gives_the_same_page(small_board: Board) -> None:
     assert page.render(small_board) == page.render(small_board)
+
+
+def test_the_surest_wrong_answers_are_shown_with_their_error(ten: tuple[Board, str]) -> None:
+    board, words = ten[0], Page(ten[1]).words()
+    best = terminal.leader(board)
+    assert best is not None
+    wrong = round(best["top1_error"] * 797)
+    start = f"The 12 of greatest probability among its {wrong} wrong" if wrong > 12 else f"All its {wrong} wrong"
+    assert f"{start} answers on 797 images (top-1 error {100 * best['top1_error']:.1f}%, 95% interval" in words
+    image = board["mistakes"]["surest"][0]
+    assert f"Truth {int(image['label'][1:])} {best['entry']}: {int(image['answer'][1:])} , > 99.9%" in words
+
+
+def test_what_each_era_misses_is_counted_and_shown(ten: tuple[Board, str]) -> None:
+    board, words = ten[0], Page(ten[1]).words()
+    sides = board["mistakes"]["eras"]
+    new = sides["new"]["entry"]
+    for who, kind in (
+        (f"Only the old miss lenet5 is wrong, {new} is right", sides["only_old_misses"]),
+        (f"Only the new miss {new} is wrong, lenet5 is right", sides["only_new_misses"]),
+        ("All miss: look at the label All 6 entries are wrong", sides["all_miss"]),
+    ):
+        share = f"{100 * kind['count'] / 797:.1f}%"
+        assert f"{who} on {kind['count']} of 797 images ({share}, 95% interval 1.1–22.2%)" in words
+    assert f"lenet5 of 1998 (before 2012) and {new} of {sides['new']['year']} (2012 and later), which is" in words
+    assert ("2 of 6 say" in words) == bool(sides["all_miss"]["count"])
+    assert ", 73.4%" in words
+
+
+def test_pairs_have_their_place_in_the_tree_where_one_is_known(board: Board) -> None:
+    pairs = board["mistakes"]["confused"]
+    pairs[0] |= {"ancestor": "animal/pets", "height": 2}
+    pairs[1] |= {"ancestor": "", "height": 4}
+    for pair in pairs[2:]:
+        pair |= {"ancestor": "a", "height": 1}
+    board["mistakes"]["by_height"] = [{"height": 2, "count": 1234}, {"height": 4, "count": 1}]
+    seen = Page(page.render(board))
+    rows = [row for row in seen.rows if len(row) == 4 and re.fullmatch(r"\d+ of \d+", row[2])]
+    assert [row[3] for row in rows[:3]] == ["animal/pets, height 2", "all classes, height 4", "a, height 1"]
+    assert "Of 1,235 wrong answers: 1,234 at height 2 and 1 at height 4." in seen.words()
+
+
+def test_hit_rates_are_said_with_their_images_and_intervals(ten: tuple[Board, str], small_board: Board) -> None:
+    board, words = ten[0], Page(ten[1]).words()
+    best = terminal.leader(board)
+    assert best is not None
+    low, high = (f"{100 * (1 - end):.1f}" for end in reversed(best["top5_interval"]))
+    hits = f"{100 * (1 - best['top5_error']):.1f}"
+    assert (
+        f"10 classes of 79 to 80 judged images. Of all 797 images {hits}% are hits (95% interval {low}–{high}%)"
+        in words
+    )
+    assert "Highest: 0, 80 of 80 (100.0%, 95.4–100.0%). Lowest: 9, 0 of 79 (0.0%, 0.0–4.6%)." in words
+    label = f"Histogram of the top-5 hit rates of {best['entry']} over 10 classes: 0 to 10% 1; 90 to 100% 9."
+    assert label in [svg["aria-label"] for svg in Page(ten[1]).all("svg")]
+    assert "Top-1 hit rates over the classes" in Page(page.render(small_board)).words()  # of three classes
+
+
+def test_a_file_without_mistakes_still_has_a_page(board: Board) -> None:
+    """As contests wrote it before they kept any."""
+    whole = Page(page.render(board))
+    del board["mistakes"], board["data"]["per_class_images"]
+    for entry in board["entries"]:
+        del entry["per_class_top5_error"]
+    seen = Page(page.render(board))
+    assert "The surest wrong answers" not in seen.words()
+    assert "hit rates" not in seen.words()
+    counts = [row[2] for row in whole.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])]
+    assert counts
+    assert [row[2] for row in seen.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])] == counts

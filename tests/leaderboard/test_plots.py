@@ -8,8 +8,10 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from topfive.leaderboard import plots
@@ -179,3 +181,20 @@ def test_class_errors_put_the_worst_on_top(ax: Axes) -> None:
     assert [bar.get_width() for bar in bars] == [30, 10, 0]
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
     assert ax.get_xlabel() == "top-1 error (%)"
+
+
+def test_hit_rates_are_counted_in_tenths(ax: Axes) -> None:
+    """3 of 10 and 29 of 97: 30.0 and 29.9 %; all of them is in the last tenth."""
+    plots.plot_hit_rates([3, 29, 7, 7, 0], [10, 97, 7, 8, 3], ax, k=5)
+    assert [bar.get_height() for bar in ax.patches if isinstance(bar, Rectangle)] == [1, 0, 1, 1, 0, 0, 0, 0, 1, 1]
+    assert [bar.get_x() for bar in ax.patches if isinstance(bar, Rectangle)] == list(range(0, 100, 10))
+    assert ax.get_xlabel() == "top-5 hit rate of a class (%)"
+    assert [text.get_text() for text in ax.texts] == ["1"] * 5
+
+
+def test_class_errors_have_their_interval_and_their_images(ax: Axes) -> None:
+    plots.plot_class_errors(["a", "b"], [0.2, 1.0], ax, images=[100, 15])
+    assert [text.get_text() for text in ax.texts] == ["15 of 15", "20 of 100"]
+    (lines,) = [one for one in ax.collections if isinstance(one, LineCollection)]
+    ends = [segment[:, 0].tolist() for segment in lines.get_segments()]
+    assert ends == [pytest.approx([79.61, 100], abs=0.01), pytest.approx([13.34, 28.88], abs=0.01)]

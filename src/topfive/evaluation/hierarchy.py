@@ -72,6 +72,17 @@ class Hierarchy:
                     left.append(parent)
         return found
 
+    def lowest_common_ancestor(self, a: str, b: str) -> str:
+        """The lowest node that stands above both, or is one of them; of several the first by name.
+
+        Raises BadData where there is none.
+        """
+        common = self.ancestors(a) & self.ancestors(b)
+        if not common:
+            raise BadData(f"hierarchy: expected one root, found none above both {a} and {b}; add one")
+        heights = self.heights()
+        return min(common, key=lambda node: (heights.get(node, 0), node))
+
     def costs(self, keys: Sequence[str]) -> Tensor:
         """The cost of each answer for each label: (classes, classes) float32, symmetric, zeros on the diagonal.
 

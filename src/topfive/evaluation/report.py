@@ -96,7 +96,11 @@ def judge(scores: Scores) -> Report:
     smaller = None
     if 2 < classes <= 5 and scores.kind != GUESSES:
         smaller = dict(zip(("k", "error", "interval"), (classes - 1, *error(classes - 1)), strict=True))
-    by_class = per_class_error(label_rank, scores.labels, classes)
+
+    def by_class(k: int) -> list[float | None]:
+        errors = per_class_error(label_rank, scores.labels, classes, k).tolist()
+        return [None if value != value else value for value in errors]
+
     return Report(
         {
             "entry": scores.entry,
@@ -111,7 +115,8 @@ def judge(scores: Scores) -> Report:
             "top5_interval": top5_interval,
             "smaller_k": smaller,
             "classes": [vars(label) for label in scores.classes],
-            "per_class_error": [None if value != value else value for value in by_class.tolist()],
+            "per_class_error": by_class(1),
+            "per_class_top5_error": by_class(5) if classes > 5 else None,
             "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),

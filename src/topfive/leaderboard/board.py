@@ -1,6 +1,5 @@
 """The leaderboard: what `leaderboard.json` holds, computed from the entries' scores, and its CSV."""
 
-import base64
 import csv
 import io
 import os
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 import topfive
 from topfive.data.geometry import to_pixels
@@ -23,6 +21,9 @@ from topfive.errors import BadFile
 from topfive.evaluation.intervals import compare_all, ranks
 from topfive.evaluation.report import judge, right_answers
 from topfive.evaluation.scores import Scores
+from topfive.leaderboard import terminal
+from topfive.leaderboard.mistakes import find_mistakes
+from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models.count import count_layers, total
 from topfive.models.modelfile import Model, lay_out
 from topfive.models.zoo import ZOO
@@ -30,7 +31,6 @@ from topfive.recipes.recipe import Recipe
 
 FORMAT = 1
 HARDEST = 24  # images shown
-THUMBNAIL = 96  # px
 COLUMNS = (
     "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high",
     "evaluated", "of", "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs",
@@ -90,6 +90,7 @@ def build_board(
             "layout": data.layout,
             "classes": [vars(label) for label in data.classes],
             "counts": {name: len(split) for name, split in data.splits.items()},
+            "per_class_images": data.split(data.judged).labels.bincount(minlength=len(data.classes)).tolist(),
             "judged": data.judged,
             "notes": list(data.notes),
             "broken": broken,
@@ -103,6 +104,7 @@ def build_board(
         "comparisons": [{**asdict(pair), "significant": pair.significant} for pair in comparisons],
         "pick": pick(entries, out, max_mb, max_ms),
         "hardest": hardest(data, scored),
+        "mistakes": find_mistakes(data, scored, terminal.ranked({"entries": entries})),
     }
 
 
@@ -130,7 +132,7 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "file_mb": None, "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes,
         "departs": list(result.recipe.departs) if result.recipe else [], "choice": result.choice,
-        "curve": result.curve, "per_class_error": [], "confusion": [], "model_file": None,
+        "curve": result.curve, "per_class_error": [], "per_class_top5_error": None, "confusion": [], "model_file": None,
     }  # fmt: skip
     if result.model is None or result.scores is None or result.file is None:
         return row
@@ -148,10 +150,12 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
     )
     own = {label.key: index for index, label in enumerate(result.scores.classes)}
     order = [own[label.key] for label in data.classes]  # a model file may hold its classes in another one
+    top5 = report["per_class_top5_error"]
     inside = result.file.is_relative_to(out)
     fitted_elsewhere = result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data
     return row | {key: report[key] for key in copied} | {
         "per_class_error": [report["per_class_error"][index] for index in order],
+        "per_class_top5_error": top5 and [top5[index] for index in order],
         "confusion": [[report["confusion"][truth][answer] for answer in order] for truth in order],
         "broken": len(report["broken"]),
         "external_data": result.model.external_data or fitted_elsewhere,
@@ -213,15 +217,6 @@ def hardest(data: ImageSet, scored: dict[str, Scores]) -> list[dict[str, Any]]:
                 "image": thumbnail(to_pixels(split.image(row))),
             })  # fmt: skip
     return found
-
-
-def thumbnail(pixels: Any) -> str:
-    """A small PNG of an (H, W, C) image as a data address for the page."""
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
 
 
 def to_csv(board: dict[str, Any]) -> str:

@@ -25,12 +25,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from topfive.errors import listed
-from topfive.leaderboard import plots, terminal
+from topfive.evaluation.intervals import wilson
+from topfive.leaderboard import gallery, mistakes, plots, terminal
 from topfive.leaderboard.plots import Mark
 from topfive.leaderboard.terminal import Board, Entry, percent
 
 NARROW, WIDE = 5.5, 11.0  # inches, 72 units each: a phone or half a desktop page; the whole width of one
-HEAT_MAP_CLASSES, PAIRS, WORST_CLASSES = 30, 20, 40
+HEAT_MAP_CLASSES, FEW_PAIRS, WORST_CLASSES = 30, 10, 40
 
 
 def render(board: Board) -> str:
@@ -73,8 +74,11 @@ def render(board: Board) -> str:
             }
             for entry in entries
         },
-        pairs=confused_pairs(best, names),
-        hardest=hardest(board, names),
+        pairs=confused_pairs(board, names),
+        by_height=heights_in_words(board),
+        surest=gallery.surest(board, names),
+        eras=gallery.eras(board, names),
+        hardest=gallery.hardest(board, names),
         started=started(board["started_at"]),
         **charts(board, names),
     )
@@ -87,39 +91,24 @@ def class_names(board: Board) -> dict[str, str]:
     return {one["key"]: one["name"] if often[one["name"]] == 1 else f"{one['name']} ({one['key']})" for one in classes}
 
 
-def confused_pairs(best: Entry | None, names: dict[str, str]) -> list[dict[str, Any]]:
-    """The best entry's wrong answers, most frequent first: truth, answer, count, of how many of the true class."""
+def confused_pairs(board: Board, names: dict[str, str]) -> list[dict[str, Any]]:
+    """The best entry's wrong answers, most frequent first, with names for keys; fewer of them beside a heat map."""
+    best = terminal.leader(board)
     if best is None or not best["confusion"]:
         return []
-    shown = list(names.values())
-    pairs = [
-        {"truth": shown[truth], "answer": shown[answer], "count": count, "of": sum(row)}
-        for truth, row in enumerate(best["confusion"])
-        for answer, count in enumerate(row)
-        if count and truth != answer
-    ]
-    pairs.sort(key=lambda pair: (-pair["count"], -pair["count"] / pair["of"]))
-    return pairs[: PAIRS if len(names) > HEAT_MAP_CLASSES else PAIRS // 2]
+    found = board.get("mistakes") or {"confused": mistakes.confused_pairs(best["confusion"], list(names))}
+    pairs = found["confused"] if len(names) > HEAT_MAP_CLASSES else found["confused"][:FEW_PAIRS]
+    return [pair | {"truth": names[pair["truth"]], "answer": names[pair["answer"]]} for pair in pairs]
 
 
-def hardest(board: Board, names: dict[str, str]) -> list[dict[str, Any]]:
-    """The images that most entries got wrong, with names for keys; entries by rank, those of one answer together."""
-    order = [entry["entry"] for entry in terminal.ranked(board)]
-    shown = []
-    for image in board["hardest"]:
-        answers: dict[str, list[str]] = {}
-        for entry in sorted(image["answers"], key=lambda name: order.index(name) if name in order else len(order)):
-            answers.setdefault(image["answers"][entry], []).append(entry)
-        shown.append({
-            "id": image["id"], "truth": names.get(image["label"], image["label"]),
-            "missed_by": image["missed_by"], "of": image["of"],
-            "image": image["image"] if str(image["image"]).startswith("data:image/") else None,
-            "answers": [
-                {"name": names.get(key, key) or "no answer", "entries": by, "right": key == image["label"]}
-                for key, by in answers.items()
-            ],
-        })  # fmt: skip
-    return shown
+def heights_in_words(board: Board) -> str | None:
+    """How far off in the tree of classes the best entry's wrong answers lie; None without a tree, or of an old file."""
+    counts = (board.get("mistakes") or {}).get("by_height")
+    if not counts:
+        return counts and ""
+    wrong = sum(one["count"] for one in counts)
+    said = listed([f"{one['count']:,} at height {one['height']}" for one in counts])
+    return f"Height: the longest way from that folder down to a class. Of {wrong:,} wrong answers: {said}."
 
 
 def started(instant: str) -> str:
@@ -138,7 +127,7 @@ def started(instant: str) -> str:
 def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
     """Every chart that the figures at hand allow, by the name that the template knows; None for one without figures."""
     entries, best = terminal.ranked(board), terminal.leader(board)
-    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class"))
+    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class", "hits"))
     if entries:
         drawn["by_year"] = year_chart(entries)
         drawn["learning"] = learning_chart(entries)
@@ -154,11 +143,12 @@ def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
         drawn["confusion"] = chart(
             lambda ax: plots.plot_confusion(best["confusion"], list(names.values()), ax),
             f"Confusion of {best['entry']}: rows the truth, columns the answer. "
-            f"Most frequent: {_pairs_in_words(confused_pairs(best, names)[:3])}.",
+            f"Most frequent: {_pairs_in_words(confused_pairs(board, names)[:3])}.",
             (NARROW, 4.6 + 0.07 * longest),
         )
     if best and best["per_class_error"]:
-        drawn["by_class"] = class_chart(best, names)
+        drawn["by_class"] = class_chart(best, board["data"].get("per_class_images"), names)
+        drawn["hits"] = hit_chart(best, board["data"].get("per_class_images"), names)
     return drawn
 
 
@@ -231,20 +221,57 @@ def learning_chart(entries: Sequence[Entry]) -> Markup | None:
     return figure_svg(draw(wide), label, size, "wide-only") + figure_svg(draw(narrow), label, small, "narrow-only")
 
 
-def class_chart(best: Entry, names: dict[str, str]) -> Markup:
-    """Error by class of the best entry, the worst classes only where there are many."""
+def class_chart(best: Entry, images: Sequence[int] | None, names: dict[str, str]) -> Markup:
+    """Error by class of the best entry, the worst classes only where there are many.
+
+    images: judged images by class; None in a file of before, of which no intervals are drawn.
+    """
     errors, shown = best["per_class_error"], list(names.values())
     worst = sorted((i for i in range(len(shown)) if errors[i] is not None), key=lambda i: -errors[i])[:WORST_CLASSES]
     said = "; ".join(f"{shown[i]} {errors[i]:.1%}" for i in worst[:5])
     label = f"Top-1 error of {best['entry']} by class, the worst first: {said}."
 
     def draw(ax: Axes) -> Axes:
-        return plots.plot_class_errors([shown[i] for i in worst], [errors[i] for i in worst], ax)
+        counts = None if images is None else [images[i] for i in worst]
+        return plots.plot_class_errors([shown[i] for i in worst], [errors[i] for i in worst], ax, counts)
 
-    tall = 1.0 + 0.3 * len(worst)
-    if len(shown) > 20:  # beside the confused pairs
-        return chart(draw, label, (NARROW, tall))
-    return chart(draw, label, (WIDE, tall), "wide-only") + chart(draw, label, (NARROW, tall), "narrow-only")
+    return chart(draw, label, (NARROW, 1.0 + 0.3 * len(worst)))
+
+
+def hit_chart(best: Entry, images: Sequence[int] | None, names: dict[str, str]) -> dict[str, Any] | None:
+    """Histogram of the best entry's hit rates over classes: top-5, or top-1 where top-5 is not defined.
+
+    images: judged images by class; None in a file of before, which has no chart.
+    """
+    errors, k = best.get("per_class_top5_error") or best["per_class_error"], 5 if best["top5_error"] is not None else 1
+    if images is None:
+        return None
+    rows = sorted(
+        (error, name, round((1 - error) * of), of)
+        for error, name, of in zip(errors, names.values(), images, strict=True)
+        if error is not None
+    )
+    hits, counts = [hit for _, _, hit, _ in rows], [of for *_, of in rows]
+
+    def one(row: tuple[float, str, int, int]) -> str:
+        error, name, hit, of = row
+        low, high = wilson(hit, of)
+        return f"{name}, {hit} of {of} ({percent(1 - error, of)}, {terminal.interval([low, high], of)})"
+
+    of, error, (low, high) = best["of"], best[f"top{k}_error"], best[f"top{k}_interval"]
+    each = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+    bins = plots.tenths(hits, counts)
+    filled = "; ".join(f"{10 * i} to {10 * i + 10}% {count}" for i, count in enumerate(bins) if count)
+    svg = chart(
+        lambda ax: plots.plot_hit_rates(hits, counts, ax, k),
+        f"Histogram of the top-{k} hit rates of {best['entry']} over {len(rows)} classes: {filled}.",
+        (NARROW, 3.4),
+    )
+    said = (
+        f"{len(rows):,} classes of {each} judged images. Of all {of:,} images {percent(1 - error, of)} are hits (95% "
+        f"interval {terminal.interval([1 - high, 1 - low], of)}). Highest: {one(rows[0])}. Lowest: {one(rows[-1])}."
+    )
+    return {"title": f"Top-{k} hit rates over the classes", "svg": svg, "said": said}
 
 
 def marks(entries: Sequence[Entry]) -> list[Mark]:

@@ -14,6 +14,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from topfive.evaluation.intervals import wilson
+
 BLUE, ORANGE, GREEN, GREY, INK, PALE = "#0072b2", "#d55e00", "#00795a", "#6b7280", "#1f2933", "#e4e7eb"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe4f3", "#6aaed6", BLUE, "#08306b"])
 Pixels = NDArray[np.float64]
@@ -190,20 +192,68 @@ def plot_confusion(counts: Sequence[Sequence[int]], names: Sequence[str], ax: Ax
     return ax
 
 
-def plot_class_errors(names: Sequence[str], errors: Sequence[float], ax: Axes) -> Axes:
-    """Horizontal bars of top-1 error by class, the worst on top. errors: fractions in [0, 1]."""
+def plot_class_errors(
+    names: Sequence[str], errors: Sequence[float], ax: Axes, images: Sequence[int] | None = None
+) -> Axes:
+    """Horizontal bars of top-1 error by class, the worst on top. errors: fractions in [0, 1].
+
+    images: judged images by class; with them each bar has its 95 % interval and its counts.
+    """
     order = sorted(range(len(names)), key=lambda i: -errors[i])
     values = [100 * errors[i] for i in order]
     slots = list(range(len(order)))
     ax.barh(slots, values, color=BLUE, height=0.68)
     ax.set_yticks(slots, [ellipsis(names[i], 24) for i in order])
-    reach = 1.18 * (max(values, default=0) or 1)
-    for slot, value in zip(slots, values, strict=True):
-        ax.text(value + 0.012 * reach, slot, f"{value:.1f}", va="center", fontsize=10, color="#52606d")
-    ax.set(xlabel="top-1 error (%)", xlim=(0, reach), ylim=(len(order) - 0.4, -0.6))
+    ends, said = values, [f"{value:.1f}" for value in values]
+    if images is not None:
+        wrong = [round(errors[i] * images[i]) for i in order]
+        bounds = [wilson(count, images[i]) for count, i in zip(wrong, order, strict=True)]
+        ends = [100 * high for _, high in bounds]
+        said = [f"{count} of {images[i]}" for count, i in zip(wrong, order, strict=True)]
+        ax.hlines(slots, [100 * low for low, _ in bounds], ends, color=INK, linewidth=1.4, gid="intervals")
+    reach = (1.18 if images is None else 1.3) * (max(ends, default=0) or 1)
+    for slot, end, text in zip(slots, ends, said, strict=True):
+        ax.text(end + 0.012 * reach, slot, text, va="center", fontsize=10, color="#52606d")
+    ax.set(
+        xlabel="top-1 error (%)" + (", 95% interval" if images is not None else ""),
+        xlim=(0, reach),
+        ylim=(len(order) - 0.4, -0.6),
+    )
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
+    return ax
+
+
+def tenths(hits: Sequence[int], images: Sequence[int]) -> list[int]:
+    """How many classes have a hit rate in each tenth from 0 to 100 %, the last with its upper end.
+
+    hits: images answered right, of `images` (N > 0), by class. In whole numbers, so that 3 of 10 is 30 %.
+
+    >>> tenths([0, 3, 9, 10], [10, 10, 10, 10])
+    [1, 0, 0, 1, 0, 0, 0, 0, 0, 2]
+    """
+    counts = [0] * 10
+    for hit, of in zip(hits, images, strict=True):
+        counts[min(10 * hit // of, 9)] += 1
+    return counts
+
+
+def plot_hit_rates(hits: Sequence[int], images: Sequence[int], ax: Axes, k: int) -> Axes:
+    """Histogram of the classes' top-k hit rates in tenths. hits, images: see `tenths`."""
+    counts = tenths(hits, images)
+    starts = [10 * tenth for tenth in range(10)]
+    ax.bar(starts, counts, width=10, align="edge", color=BLUE, edgecolor="white", linewidth=1.5)
+    reach = 1.14 * max(*counts, 1)
+    for start, count in zip(starts, counts, strict=True):
+        if count:
+            ax.text(
+                start + 5, count + 0.015 * reach, str(count), ha="center", va="bottom", fontsize=10, color="#52606d"
+            )
+    ax.set(xlabel=f"top-{k} hit rate of a class (%)", ylabel="classes", xlim=(0, 100), ylim=(0, reach))
+    ax.set_xticks([*starts, 100])
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND, integer=True))
+    ax.grid(False, axis="x")
     return ax
 
 
