@@ -188,30 +188,15 @@ def evaluate(
         str, typer.Option(help="Crops of each image: 1, 5, 10 or 144; several with commas: a table.")
     ] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
+    tree: Annotated[
+        str | None, typer.Option(help="What mistakes cost: a file of parents and children, or `folders`.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
-    from topfive.data import open_data
-    from topfive.data.crops import check_crops
-    from topfive.evaluation import evaluate as judge
-    from topfive.evaluation.table import table, to_text
-    from topfive.models import load
+    from topfive.cli.evaluate import answer
 
-    protocols = [check_crops(name.strip()) for name in crops.split(",")]
-    images = open_data(data)
-    logging.getLogger("topfive").info("%s", images.to_text())
-    if len(model) > 1 or len(protocols) > 1:
-        rows = table([load(one) for one in model], images, split, protocols, scores)
-        if as_json:
-            _print_json([{**row._asdict(), "report": row.report.document} for row in rows])
-        else:
-            print(to_text(rows))
-        return
-    report = judge(model[0], images, split, scores, protocols[0])
-    if as_json:
-        _print_json(report.document)
-    else:
-        print(report.to_text())
+    print(answer(model, data, split, crops, scores, tree, as_json))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import torch
 from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet
 from topfive.evaluation.calibration import calibration
+from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.scores import Scores, check_scores, score
 from topfive.metrics import confusion, label_ranks, per_class_error
@@ -45,6 +46,8 @@ class Report:
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
             lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
+        if tree := figures["hierarchy"]:
+            lines += _in_the_tree(tree, len(figures["classes"]))
         if worst := worst_classes(figures):
             lines.append("  worst classes: " + ", ".join(f"{name} {wrong} of {of}" for name, wrong, of in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
@@ -67,15 +70,39 @@ def _percent(rate: float, interval: tuple[float, float]) -> str:
     return f"{100 * rate:.2f} % (95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
 
 
-def judge(scores: Scores) -> Report:
+def _in_the_tree(tree: dict[str, Any], classes: int) -> list[str]:
+    """Lines on the costs of mistakes."""
+    best, five = tree["hierarchical_cost"], tree["distance_5"]
+    of_five = f"best of 5 {_cost(best)}, mean of 5 {_cost(five)}" if best else f"of 5 not defined for {classes} classes"
+    careful = tree["least_cost"]
+    return [
+        f"  cost in the tree: {of_five}, first answer {_cost(tree['distance_1'])}",
+        f"  severity of mistakes: {_severity(tree)}",
+        f"  answers of least expected cost: top-1 error {_percent(careful['top1_error'], careful['top1_interval'])}, "
+        f"cost {_cost(careful['distance_1'])}, severity {_severity(careful)}",
+    ]
+
+
+def _severity(figures: dict[str, Any]) -> str:
+    found = figures["mistake_severity"]
+    return f"{_cost(found)} over {found['images']} wrong answers" if found else "no answer is wrong"
+
+
+def _cost(found: dict[str, Any]) -> str:
+    return f"{found['mean']:.2f} ({found['interval'][0]:.2f} to {found['interval'][1]:.2f})"
+
+
+def judge(scores: Scores, tree: Hierarchy | None = None) -> Report:
     """Every figure of one model on one split, from its scores.
+
+    tree: for what mistakes cost. Raises BadData where a class is not in it.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
     An image that could not be decoded counts as an error.
     """
     averaged, classes = scores.averaged, len(scores.classes)
     label_rank = label_ranks(averaged, scores.labels)
-    images = len(scores.labels)
+    images, keys = len(scores.labels), [label.key for label in scores.classes]
 
     def error(k: int) -> tuple[float, tuple[float, float]]:
         wrong = int((label_rank >= k).sum())
@@ -104,6 +131,9 @@ def judge(scores: Scores) -> Report:
             "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),
+            "hierarchy": judge_mistakes(averaged, scores.probabilities, scores.labels, tree.costs(keys))
+            if tree
+            else None,
             "broken": [vars(image) for image in scores.broken],
             "model": scores.model,
             "data": scores.data,
@@ -122,21 +152,24 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 
 
 def evaluate(
-    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1"
-) -> Report:
+    model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1",
+    tree: Hierarchy | None = None,
+) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
-    file, from which the report can be computed again. Raises BadData when classes differ, Misused where `out` is a file
-    of another kind.
+    file, from which the report can be computed again. tree: for what mistakes cost. Raises BadData when classes differ
+    or are not in the tree, Misused where `out` is a file of another kind.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
         check_scores(out)
+    if tree is not None:
+        tree.costs([label.key for label in model.classes])  # before an image is read
     scores = score(model, data, split, crops)
     if out is not None:
         scores.save(out)
-    return judge(scores)
+    return judge(scores, tree)
 
 
 def right_answers(scores: Scores) -> torch.Tensor:
