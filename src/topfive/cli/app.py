@@ -191,12 +191,13 @@ def evaluate(
     tree: Annotated[
         str | None, typer.Option(help="What mistakes cost: a file of parents and children, or `folders`.")
     ] = None,
+    boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.cli.evaluate import answer
 
-    print(answer(model, data, split, crops, scores, tree, as_json))
+    print(answer(model, data, split, crops, scores, tree, boxes, as_json))
 
 
 @app.command()

@@ -64,7 +64,8 @@ class ImageSet:
     """A named set of labelled images.
 
     layout: one sentence that says how the folder was read. mirror: whether a mirrored image keeps its class (not so
-    for characters). notes: what a user should know about the reading (files passed over, classes moved).
+    for characters). notes: what a user should know about the reading (files passed over, classes moved). boxes: the
+    file that says where objects lie, if there is one (see `data.boxes`).
     """
 
     name: str
@@ -73,6 +74,7 @@ class ImageSet:
     splits: dict[str, Split]
     mirror: bool = True
     notes: tuple[str, ...] = ()
+    boxes: Path | None = None
 
     def to_text(self) -> str:
         """How the folder was read, and the notes, a line each."""

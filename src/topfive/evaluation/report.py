@@ -11,6 +11,7 @@ from topfive.data.imageset import ImageSet
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
+from topfive.evaluation.localisation import Placed, judge_places, place
 from topfive.evaluation.scores import Scores, check_scores, score
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
@@ -48,6 +49,8 @@ class Report:
             lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
         if tree := figures["hierarchy"]:
             lines += _in_the_tree(tree, len(figures["classes"]))
+        if boxes := figures["localisation"]:
+            lines.append(_in_the_image(boxes))
         if worst := worst_classes(figures):
             lines.append("  worst classes: " + ", ".join(f"{name} {wrong} of {of}" for name, wrong, of in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
@@ -83,6 +86,17 @@ def _in_the_tree(tree: dict[str, Any], classes: int) -> list[str]:
     ]
 
 
+def _in_the_image(boxes: dict[str, Any]) -> str:
+    """A line on class and box."""
+    errors = [
+        f"{name} {_percent(boxes[f'{key}_error'], boxes[f'{key}_interval'])}"
+        for key, name in (("top1", "top-1 error"), ("top5", "top-5 error"), ("box", "box alone"))
+        if boxes[f"{key}_error"] is not None
+    ]
+    images = f"{boxes['images']} of {boxes['of']} images have boxes"
+    return f"  localisation, box {boxes['predictor']} ({images}): {', '.join(errors)}"
+
+
 def _severity(figures: dict[str, Any]) -> str:
     found = figures["mistake_severity"]
     return f"{_cost(found)} over {found['images']} wrong answers" if found else "no answer is wrong"
@@ -92,10 +106,10 @@ def _cost(found: dict[str, Any]) -> str:
     return f"{found['mean']:.2f} ({found['interval'][0]:.2f} to {found['interval'][1]:.2f})"
 
 
-def judge(scores: Scores, tree: Hierarchy | None = None) -> Report:
+def judge(scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None) -> Report:
     """Every figure of one model on one split, from its scores.
 
-    tree: for what mistakes cost. Raises BadData where a class is not in it.
+    tree: for what mistakes cost. placed: for localisation. Raises BadData where a class is not in the tree.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
     An image that could not be decoded counts as an error.
@@ -134,6 +148,7 @@ def judge(scores: Scores, tree: Hierarchy | None = None) -> Report:
             "hierarchy": judge_mistakes(averaged, scores.probabilities, scores.labels, tree.costs(keys))
             if tree
             else None,
+            "localisation": judge_places(placed, scores.ids, label_rank, classes) if placed else None,
             "broken": [vars(image) for image in scores.broken],
             "model": scores.model,
             "data": scores.data,
@@ -153,23 +168,25 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 
 def evaluate(
     model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1",
-    tree: Hierarchy | None = None,
+    tree: Hierarchy | None = None, boxes: str | None = None,
 ) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
-    file, from which the report can be computed again. tree: for what mistakes cost. Raises BadData when classes differ
-    or are not in the tree, Misused where `out` is a file of another kind.
+    file, from which the report can be computed again. tree: for what mistakes cost. boxes: for localisation, one
+    of `localisation.PREDICTORS`. Raises BadData when classes differ or are not in the tree, Misused where `out` is a
+    file of another kind or there are no boxes.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
         check_scores(out)
     if tree is not None:
         tree.costs([label.key for label in model.classes])  # before an image is read
+    placed = place(data, split or data.judged, boxes) if boxes else None
     scores = score(model, data, split, crops)
     if out is not None:
         scores.save(out)
-    return judge(scores, tree)
+    return judge(scores, tree, placed)
 
 
 def right_answers(scores: Scores) -> torch.Tensor:
