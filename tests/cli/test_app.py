@@ -253,7 +253,7 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence(
     def locked(*given: Any, **more: Any) -> None:
         raise PermissionError(13, "Permission denied", "/locked/photos")
 
-    monkeypatch.setattr("topfive.data.open_data", locked)
+    monkeypatch.setattr("topfive.cli.evaluate.open_data", locked)
     done = call("evaluate", run, "/locked/photos")
     assert done.code == 1
     assert done.err == "topfive: /locked/photos: Permission denied; check that you may read and write there\n"

@@ -184,13 +184,9 @@ def evaluate(
     ],
     data: Data,
     split: Annotated[str | None, typer.Option(help="Which split.", show_default="test, else val")] = None,
-    crops: Annotated[
-        str, typer.Option(help="Crops of each image: 1, 5, 10 or 144; several with commas: a table.")
-    ] = "1",
+    crops: Annotated[str, typer.Option(help="Crops an image: 1, 5, 10 or 144; several with commas: a table.")] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
-    tree: Annotated[
-        str | None, typer.Option(help="What mistakes cost: a file of parents and children, or `folders`.")
-    ] = None,
+    tree: Annotated[str | None, typer.Option(help="What mistakes cost: the file of a tree, or `folders`.")] = None,
     boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -198,6 +194,20 @@ def evaluate(
     from topfive.cli.evaluate import answer
 
     print(answer(model, data, split, crops, scores, tree, boxes, as_json))
+
+
+@app.command()
+def calibrate(
+    model: ModelPath,
+    data: Data,
+    split: Annotated[str | None, typer.Option(help="Which split.", show_default="val, else half of test")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit MODEL's temperature on DATA and keep it in MODEL. Example: topfive calibrate runs/lenet5 digits"""
+    from topfive.data import open_data
+    from topfive.evaluation.temperature import calibrate as fit
+
+    _show(fit(model, open_data(data), split), as_json)
 
 
 @app.command()

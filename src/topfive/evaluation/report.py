@@ -46,7 +46,9 @@ class Report:
             lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
-            lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
+            at = f" at temperature {known['temperature']:.3g}" if known["temperature"] != 1 else ""
+            on = f", on {known['images']} images that did not fit it" if at else ""
+            lines.append(f"  probabilities{at}: calibration error {100 * known['ece']:.1f} %, {mean}{on}")
         if tree := figures["hierarchy"]:
             lines += _in_the_tree(tree, len(figures["classes"]))
         if boxes := figures["localisation"]:
@@ -157,13 +159,14 @@ def judge(scores: Scores, tree: Hierarchy | None = None, placed: Placed | None =
 
 
 def _calibration(scores: Scores) -> dict[str, Any] | None:
-    """What the probabilities are worth on the images that were answered; None where there is none."""
+    """What the probabilities are worth on the images that were answered and did not fit the temperature, or None."""
     probabilities = scores.probabilities
-    answered = ~probabilities.isnan().any(1)
+    answered = ~probabilities.isnan().any(1) & scores.unfitted
     if not answered.any():
         return None
     found = calibration(probabilities[answered], scores.labels[answered])
-    return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum())}
+    return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum()),
+            "temperature": scores.temperature}  # fmt: skip
 
 
 def evaluate(

@@ -4,14 +4,16 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from topfive.data.crops import Crops, cut_all, mirrors
+from topfive.data.draws import choosing
 from topfive.data.geometry import to_images
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.data.loader import at_once, central_crops
@@ -31,7 +33,8 @@ class Scores:
     """scores: float32 (N, views, classes), NaN for an image that could not be decoded. labels: (N,), in score order.
 
     kind: what the scores are: `logits`, `margins`, or `log-probabilities` where several crops or models are one. each:
-    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest.
+    crops that a view stands for. model, data: SHA-256 of the model file and of the data's manifest. calibration: of the
+    model, see `modelfile.Model`; it changes no order of classes.
     """
 
     entry: str
@@ -45,6 +48,7 @@ class Scores:
     model: str = ""
     data: str = ""
     each: int = 1
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def crops(self) -> int:
@@ -58,8 +62,21 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """(N, classes) float64, rows that sum to 1; NaN for broken images."""
-        return self.averaged.double().softmax(1)
+        """(N, classes) float64, rows that sum to 1; NaN for broken images. With the model's temperature."""
+        return (self.averaged.double() / self.temperature).softmax(1)
+
+    @property
+    def temperature(self) -> float:
+        """The model's, 1 unless it was calibrated."""
+        return float(self.calibration.get("temperature", 1.0))
+
+    @property
+    def unfitted(self) -> Tensor:
+        """The images that the temperature was not fitted on, (N,) bool: those that may judge it (law 10)."""
+        fitted = torch.zeros(len(self.ids), dtype=torch.bool)
+        if (self.calibration.get("data"), self.calibration.get("split")) == (self.data, self.split):
+            fitted[:] = torch.from_numpy(choosing(self.ids)) if self.calibration["half"] else True
+        return ~fitted
 
     def save(self, path: Path) -> Path:
         """Write the scores file, whole or not at all."""
@@ -67,6 +84,7 @@ class Scores:
             "format": FORMAT, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "views": self.scores.shape[1], "each": self.each,
+            "calibration": self.calibration,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
 
@@ -110,6 +128,7 @@ def load_scores(path: Path) -> Scores:
             model=document["model"],
             data=document["data"],
             each=document["each"],
+            calibration=dict(document.get("calibration", {})),  # files of before have none
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
@@ -162,6 +181,7 @@ def score(
         model=model.sha256,
         data=data.manifest,
         each=int(crops) // views,
+        calibration=model.calibration,
     )
 
 
