@@ -187,13 +187,14 @@ def evaluate(
     crops: Annotated[str, typer.Option(help="Crops an image: 1, 5, 10 or 144; several with commas: a table.")] = "1",
     scores: Annotated[Path | None, typer.Option(help="Keep the scores file here; of a table a folder of them.")] = None,
     tree: Annotated[str | None, typer.Option(help="What mistakes cost: the file of a tree, or `folders`.")] = None,
+    max_error: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain: of the answers so many err.")] = None,
     boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.cli.evaluate import answer
 
-    print(answer(model, data, split, crops, scores, tree, boxes, as_json))
+    print(answer(model, data, split, crops, scores, tree, boxes, max_error, as_json))
 
 
 @app.command()

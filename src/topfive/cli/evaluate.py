@@ -15,12 +15,12 @@ from topfive.models import load
 
 def answer(
     models: list[Path], data: str, split: str | None, crops: str, scores: Path | None, tree: str | None,
-    boxes: str | None, as_json: bool,
+    boxes: str | None, max_error: float | None, as_json: bool,
 ) -> str:  # fmt: skip
     """What is printed. Raises Misused for what only the report of one model has."""
     protocols = [check_crops(name.strip()) for name in crops.split(",")]
     several = len(models) > 1 or len(protocols) > 1
-    for option, given in (("--tree", tree), ("--boxes", boxes)):
+    for option, given in (("--tree", tree), ("--boxes", boxes), ("--max-error", max_error)):
         if several and given is not None:
             raise Misused(f"{option}: is for one model on one protocol, got several; leave it out or give one")
     images = open_data(data)
@@ -29,7 +29,7 @@ def answer(
         rows = table([load(one) for one in models], images, split, protocols, scores)
         return _json([{**row._asdict(), "report": row.report.document} for row in rows]) if as_json else to_text(rows)
     hierarchy = open_hierarchy(tree, [label.key for label in images.classes]) if tree else None
-    report = evaluate(models[0], images, split, scores, protocols[0], hierarchy, boxes)
+    report = evaluate(models[0], images, split, scores, protocols[0], hierarchy, boxes, max_error)
     return _json(report.document) if as_json else report.to_text()
 
 

@@ -8,6 +8,7 @@ import torch
 
 from topfive.data.crops import Crops
 from topfive.data.imageset import ImageSet
+from topfive.evaluation.abstention import judge_abstention
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
@@ -49,6 +50,8 @@ class Report:
             at = f" at temperature {known['temperature']:.3g}" if known["temperature"] != 1 else ""
             on = f", on {known['images']} images that did not fit it" if at else ""
             lines.append(f"  probabilities{at}: calibration error {100 * known['ece']:.1f} %, {mean}{on}")
+        if sure := figures["abstention"]:
+            lines.append(_if_sure(sure))
         if tree := figures["hierarchy"]:
             lines += _in_the_tree(tree, len(figures["classes"]))
         if boxes := figures["localisation"]:
@@ -88,6 +91,16 @@ def _in_the_tree(tree: dict[str, Any], classes: int) -> list[str]:
     ]
 
 
+def _if_sure(sure: dict[str, Any]) -> str:
+    """A line on abstention."""
+    asked = f"  abstaining, for an error of at most {100 * sure['max_error']:g} % on {sure['chosen_on']} images: "
+    if sure["confidence"] is None:
+        return f"{asked}no confidence will do"
+    part = f"{asked}from {100 * sure['confidence']:.1f} % confidence on {sure['answered']} of {sure['images']} others"
+    error = _percent(sure["error"], sure["interval"]) if sure["answered"] else "not defined"
+    return f"{part} are answered ({_percent(sure['coverage'], sure['coverage_interval'])}), top-1 error {error}"
+
+
 def _in_the_image(boxes: dict[str, Any]) -> str:
     """A line on class and box."""
     errors = [
@@ -108,10 +121,13 @@ def _cost(found: dict[str, Any]) -> str:
     return f"{found['mean']:.2f} ({found['interval'][0]:.2f} to {found['interval'][1]:.2f})"
 
 
-def judge(scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None) -> Report:
+def judge(
+    scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None, max_error: float | None = None
+) -> Report:
     """Every figure of one model on one split, from its scores.
 
-    tree: for what mistakes cost. placed: for localisation. Raises BadData where a class is not in the tree.
+    tree: for what mistakes cost. placed: for localisation. max_error: for abstention. Raises BadData where
+    a class is not in the tree.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
     An image that could not be decoded counts as an error.
@@ -147,6 +163,7 @@ def judge(scores: Scores, tree: Hierarchy | None = None, placed: Placed | None =
             "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),
+            "abstention": judge_abstention(scores, max_error) if max_error is not None else None,
             "hierarchy": judge_mistakes(averaged, scores.probabilities, scores.labels, tree.costs(keys))
             if tree
             else None,
@@ -171,14 +188,14 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 
 def evaluate(
     model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None, crops: Crops = "1",
-    tree: Hierarchy | None = None, boxes: str | None = None,
+    tree: Hierarchy | None = None, boxes: str | None = None, max_error: float | None = None,
 ) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops`; of several the probabilities are averaged. out: where to keep the scores
     file, from which the report can be computed again. tree: for what mistakes cost. boxes: for localisation, one
-    of `localisation.PREDICTORS`. Raises BadData when classes differ or are not in the tree, Misused where `out` is a
-    file of another kind or there are no boxes.
+    of `localisation.PREDICTORS`. max_error: for abstention, see `judge_abstention`. Raises BadData when classes differ
+    or are not in the tree, Misused where `out` is a file of another kind or there are no boxes.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
@@ -189,7 +206,7 @@ def evaluate(
     scores = score(model, data, split, crops)
     if out is not None:
         scores.save(out)
-    return judge(scores, tree, placed)
+    return judge(scores, tree, placed, max_error)
 
 
 def right_answers(scores: Scores) -> torch.Tensor:
