@@ -227,6 +227,19 @@ def test_crops_and_several_models(call: Call, photos: Path, run: Path, tmp_path:
     )
 
 
+def test_a_tree_adds_what_mistakes_cost(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree.txt").write_text("animal\tcat, grey\nanimal\tdog\n")
+    assert (
+        "  cost in the tree: of 5 not defined for 2 classes, first answer "
+        in call("evaluate", run, photos, "--tree", tmp_path / "tree.txt").out
+    )
+    found = call("evaluate", run, photos, "--tree", tmp_path / "tree.txt", "--json").json
+    assert found["hierarchy"]["distance_1"]["mean"] == found["top1_error"]
+    refused = call("evaluate", run, run, photos, "--tree", "folders")
+    assert (refused.code, refused.out) == (2, "")
+    assert "--tree: is for one model on one protocol, got several" in refused.err
+
+
 def test_how_the_folder_was_read_is_said(call: Call, photos: Path, run: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(photos, tmp_path / "photos")
     (folder / "notes.txt").write_text("dogs")
@@ -242,7 +255,7 @@ def test_a_folder_that_may_not_be_entered_is_one_sentence(
     def locked(*given: Any, **more: Any) -> None:
         raise PermissionError(13, "Permission denied", "/locked/photos")
 
-    monkeypatch.setattr("topfive.data.open_data", locked)
+    monkeypatch.setattr("topfive.cli.evaluate.open_data", locked)
     done = call("evaluate", run, "/locked/photos")
     assert done.code == 1
     assert done.err == "topfive: /locked/photos: Permission denied; check that you may read and write there\n"

@@ -6,14 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from topfive.errors import BadData, BadShape
+from topfive.errors import BadData, BadShape, Misused
 from topfive.evaluation.hierarchy import (
     Hierarchy,
     guesses,
     hierarchical_cost,
     hierarchical_distance,
+    judge_mistakes,
     least_costly,
     mistake_severity,
+    open_hierarchy,
     read_hierarchy,
 )  # fmt: skip
 from topfive.metrics import top_k_error
@@ -140,6 +142,42 @@ def test_the_least_costly_answer_may_be_a_safe_one() -> None:
     torch.testing.assert_close(found[0], -torch.tensor(expected))
     assert found.argmax(1).item() in (0, 1)
     assert least_costly(probabilities.double(), costs).dtype == torch.float64  # as saved scores give them
+
+
+def test_the_figures_of_a_report_are_those_of_the_functions_with_intervals() -> None:
+    keys = [f"{group}/{number}" for group in "abc" for number in range(3)]
+    generator = torch.Generator().manual_seed(2)
+    scores, labels = torch.randn(90, 9, generator=generator).double(), torch.arange(90) % 9
+    scores += torch.arange(9)[None] // 3 == labels[:, None] // 3  # the group is easier than the class
+    scores[4] = torch.nan
+    costs = open_hierarchy("folders", keys).costs(keys)
+    found = judge_mistakes(scores, scores.softmax(1), labels, costs)
+    assert found["hierarchical_cost"]["mean"] == pytest.approx(hierarchical_cost(scores, labels, costs))
+    for k in (1, 5):
+        assert found[f"distance_{k}"]["mean"] == pytest.approx(hierarchical_distance(scores, labels, costs, k))
+    wrong = round(90 * top_k_error(scores, labels, 1))
+    assert found["mistake_severity"]["mean"] == pytest.approx(mistake_severity(scores, labels, costs))
+    assert (found["mistake_severity"]["images"], found["distance_1"]["images"]) == (wrong, 90)
+    for one in (found["hierarchical_cost"], found["mistake_severity"], found["distance_1"], found["distance_5"]):
+        assert one["interval"][0] < one["mean"] < one["interval"][1]
+    careful = least_costly(scores.softmax(1), costs)
+    assert found["least_cost"]["top1_error"] == pytest.approx(top_k_error(careful, labels, 1))
+    assert found["least_cost"]["distance_1"]["mean"] == pytest.approx(hierarchical_distance(careful, labels, costs, 1))
+    assert found["least_cost"]["distance_1"]["mean"] < found["distance_1"]["mean"]
+
+
+def test_five_answers_of_five_classes_or_fewer_have_no_cost() -> None:
+    """Law 6: one of them is always right."""
+    keys = [f"{group}/{number}" for group in "ab" for number in range(2)]
+    scores = 9 * torch.eye(4)
+    found = judge_mistakes(scores, scores.softmax(1), torch.arange(4), open_hierarchy("folders", keys).costs(keys))
+    assert (found["hierarchical_cost"], found["distance_5"], found["mistake_severity"]) == (None, None, None)
+    assert found["distance_1"]["mean"] == 0
+
+
+def test_folders_side_by_side_are_no_tree() -> None:
+    with pytest.raises(Misused, match="--tree folders: expected nested class folders such as animal/dog, found dog"):
+        open_hierarchy("folders", ["dog", "cat"])
 
 
 def test_real_mistakes_in_the_real_tree(real_data: Callable[[str], Path]) -> None:

@@ -12,8 +12,10 @@ from slow_judge import BROKEN, KEYS, error, linear, photos, slow
 
 from topfive.data import ClassLabel
 from topfive.data.imageset import Broken
+from topfive.errors import BadData
 from topfive.evaluation import Report, Scores, evaluate, judge, load_scores
 from topfive.evaluation.calibration import calibration
+from topfive.evaluation.hierarchy import Hierarchy
 from topfive.files import write_json
 from topfive.models.modelfile import save
 
@@ -177,3 +179,21 @@ def test_a_model_file_is_judged_like_the_model_and_its_scores_are_kept(tmp_path:
     assert report.document["model"] != evaluate(model, data).document["model"] == ""
     assert {**report.document, "model": ""} == evaluate(model, data).document
     assert evaluate(str(path), data, split="train").document["of"] == len(KEYS)
+
+
+def test_mistakes_cost_what_the_tree_says(tmp_path: Path) -> None:
+    """A dog of a/ has no sibling: every wrong answer to it costs the whole height, 2; of b/dog and b/cat 1."""
+    tree = Hierarchy.of_keys(KEYS)
+    report = evaluate(linear(), photos(tmp_path), tree=tree)
+    answers = slow(linear(), tmp_path / "photos")
+    costs = dict(zip(KEYS, tree.costs(KEYS).tolist(), strict=True))
+    paid = [2 if one.best is None else costs[one.key][KEYS.index(one.best)] for one in answers]
+    mean = sum(paid) / len(paid)
+    assert report.document["hierarchy"]["distance_1"]["mean"] == pytest.approx(mean)
+    wrong = sum(cost > 0 for cost in paid)
+    text = report.to_text()
+    assert f"first answer {mean:.2f} (" in text
+    assert f"severity of mistakes: {sum(paid) / wrong:.2f} (" in text and f"over {wrong} wrong answers" in text
+    assert judge(made_up(7)).document["hierarchy"] is None
+    with pytest.raises(BadData, match="expected all 8 classes in it, found no a/dog, b/cat and b/dog and 5 more"):
+        evaluate(linear(), photos(tmp_path / "again"), tree=Hierarchy.of([("x", "y")]))

@@ -184,33 +184,29 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option(help="Write the five best classes as the Challenge takes them; .csv: as Kaggle.")
     ] = None,
+    tree: Annotated[str | None, typer.Option(help="What mistakes cost: the file of a tree, or `folders`.")] = None,
+    max_error: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain: of the answers so many err.")] = None,
+    boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
-    from topfive.data import open_data
-    from topfive.data.crops import check_crops
-    from topfive.errors import Misused
-    from topfive.evaluation import evaluate as judge
-    from topfive.evaluation.table import table, to_text
-    from topfive.models import load
+    from topfive.cli.evaluate import answer
 
-    protocols = [check_crops(name.strip()) for name in crops.split(",")]
-    images = open_data(data)
-    logging.getLogger("topfive").info("%s", images.to_text())
-    if len(model) > 1 or len(protocols) > 1:
-        if submission:
-            raise Misused("--submission: expected one model and one protocol, got several; give one of each")
-        rows = table([load(one) for one in model], images, split, protocols, scores)
-        if as_json:
-            _print_json([{**row._asdict(), "report": row.report.document} for row in rows])
-        else:
-            print(to_text(rows))
-        return
-    report = judge(model[0], images, split, scores, protocols[0], submission)
-    if as_json:
-        _print_json(report.document)
-    else:
-        print(report.to_text())
+    print(answer(model, data, split, crops, scores, submission, tree, boxes, max_error, as_json))
+
+
+@app.command()
+def calibrate(
+    model: ModelPath,
+    data: Data,
+    split: Annotated[str | None, typer.Option(help="Which split.", show_default="val, else half of test")] = None,
+    as_json: Json = False,
+) -> None:
+    """Fit MODEL's temperature on DATA and keep it in MODEL. Example: topfive calibrate runs/lenet5 digits"""
+    from topfive.data import open_data
+    from topfive.evaluation.temperature import calibrate as fit
+
+    _show(fit(model, open_data(data), split), as_json)
 
 
 @app.command()

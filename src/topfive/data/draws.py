@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 
+CHOOSING = 1999  # the seed that divides judged images, apart from those of runs
 GOLDEN = 0x9E3779B97F4A7C15
 WRAP = (1 << 64) - 1
 
@@ -48,3 +49,11 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     """The generator seed of one optimizer step on one rank, for dropout; in [0, 2^63)."""
     word = mix(mix(mix(np.array([seed & WRAP], np.uint64)) ^ np.uint64(step)) ^ np.uint64(rank))
     return int(word[0] >> np.uint64(1))
+
+
+def choosing(ids: Sequence[str]) -> NDArray[np.bool_]:
+    """The half of a judged split that may choose something, (N,): a temperature, a threshold; the other half judges it.
+
+    By the images' ids alone, so the same for every model, and an image that is added moves no other (laws 4 and 10).
+    """
+    return uniform(CHOOSING, 0, id_keys(ids), 1)[:, 0] < 0.5

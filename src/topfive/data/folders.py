@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from topfive.data import boxes
 from topfive.data.decode import has_image_ending
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.data.splits import TEST_SHARE, split_by_content
@@ -136,6 +137,7 @@ def read_split_folders(root: Path, folders: Mapping[str, Path]) -> ImageSet:
         classes=classes,
         splits=splits,
         notes=_notes(root, list(folders.values()), sum(tree.passed_over for tree in trees.values())),
+        boxes=_boxes(root),
     )
 
 
@@ -164,6 +166,7 @@ def _divided(root: Path, parent: Path) -> ImageSet:
         classes=classes,
         splits=splits,
         notes=(*notes, *_notes(root, [parent], tree.passed_over)),
+        boxes=_boxes(root),
     )
 
 
@@ -214,9 +217,17 @@ def _notes(root: Path, read: list[Path], passed_over: int) -> tuple[str, ...]:
             notes.append(f"passed over {images:,} image(s) that lie beside {read[0].name}/ and have no class")
         if others := [f"{folder.name}/" for folder in folders if folder not in read]:
             notes.append(f"passed over {listed(others)}, which hold no split")
+    if _boxes(root):
+        notes.append(f"{boxes.FILE} says where objects lie")
+        passed_over -= 1
     if passed_over:
         notes.append(f"passed over {passed_over:,} file(s) that are not images by their ending")
     return tuple(notes)
+
+
+def _boxes(root: Path) -> Path | None:
+    file = root / boxes.FILE
+    return file if file.is_file() else None
 
 
 def _composed(path: Path) -> str:

@@ -67,7 +67,8 @@ class ImageSet:
 
     layout: one sentence that says how the folder was read. mirror: whether a mirrored image keeps its class (not so
     for characters). notes: what a user should know about the reading (files passed over, classes moved). numbers: of
-    the Challenge's images, class key -> its number in the development kit, which submissions are written in.
+    the Challenge's images, class key -> its number in the development kit, which submissions are written in. boxes: the
+    file that says where objects lie, if there is one (see `data.boxes`).
     """
 
     name: str
@@ -77,6 +78,7 @@ class ImageSet:
     mirror: bool = True
     notes: tuple[str, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
+    boxes: Path | None = None
 
     def to_text(self) -> str:
         """How the folder was read, and the notes, a line each."""

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from topfive.data.boxes import Box
 from topfive.errors import BadShape
 
 OVERLAP = 0.5
@@ -93,6 +94,15 @@ class Objects(NamedTuple):
 
     boxes: Tensor
     ignored: Tensor
+
+
+def objects_of(label: str | None, boxes: Mapping[str, Sequence[Box]]) -> dict[str, Objects]:
+    """The objects of one class in each image, none of them ignored. boxes: image id -> its boxes, see `data.boxes`."""
+    own = {image: [box[:4] for box in some if box.label == label] for image, some in boxes.items()}
+    return {
+        image: Objects(torch.tensor(some, dtype=torch.float64).view(-1, 4), torch.zeros(len(some), dtype=torch.bool))
+        for image, some in own.items()
+    }
 
 
 def average_precision(

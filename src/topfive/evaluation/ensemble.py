@@ -64,7 +64,7 @@ def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> S
     return replace(
         each[0], entry=" + ".join(one.entry for one in each), scores=total.float()[:, None], kind="log-probabilities",
         model="", broken=tuple(broken[id_] for id_ in each[0].ids if id_ in broken),
-        each=costliest.crops, dense=costliest.dense, area=costliest.area,
+        each=costliest.crops, dense=costliest.dense, area=costliest.area, calibration={},
     )  # fmt: skip
 
 

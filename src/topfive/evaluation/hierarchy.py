@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from topfive.errors import BadData, BadShape, listed
+from topfive.errors import BadData, BadShape, Misused, listed
+from topfive.evaluation.intervals import bootstrap, wilson
+from topfive.metrics import label_ranks
+
+FOLDERS = "folders"  # the word for the tree that nested class folders are
 
 AT_ONCE = 4096  # images whose answers are ordered together
 NAMED = 3  # missing classes named in an error
@@ -135,6 +139,21 @@ def read_hierarchy(path: Path) -> Hierarchy:
     return Hierarchy.of(edges, where=str(path))
 
 
+def open_hierarchy(tree: str, keys: Sequence[str]) -> Hierarchy:
+    """The tree that `--tree` names: a text file, or FOLDERS for that of nested class folders.
+
+    keys: of the classes. Raises Misused where the folders are not nested: all mistakes would be alike.
+    """
+    if tree != FOLDERS:
+        return read_hierarchy(Path(tree))
+    if not any("/" in key for key in keys):
+        raise Misused(
+            f"--tree {FOLDERS}: expected nested class folders such as animal/dog, found {keys[0]} and others side by "
+            "side; give a text file with a parent and a child a line"
+        )
+    return Hierarchy.of_keys(keys)
+
+
 def guesses(scores: Tensor, labels: Tensor, costs: Tensor, k: int) -> Tensor:
     """The costs of the k best answers of each image, best first: (N, classes), (N,), (classes, classes) -> (N, k).
 
@@ -184,3 +203,34 @@ def least_costly(probabilities: Tensor, costs: Tensor) -> Tensor:
     Karthik, Prabhu, Dokania, Gandhi 2021, ICLR 2021 (arXiv:2104.00795), eq. 1.
     """
     return -(probabilities @ costs.to(probabilities))
+
+
+def judge_mistakes(scores: Tensor, probabilities: Tensor, labels: Tensor, costs: Tensor) -> dict[str, Any]:
+    """The figures of a report by a tree, as JSON: each a mean over images with its interval and their number.
+
+    Those of five answers are None where five or fewer classes make them undefined (law 6), severity where no answer is
+    wrong. least_cost: those of the answers by `least_costly`. scores, probabilities: (N, classes), NaN for an image
+    that could not be decoded.
+    """
+    five = guesses(scores, labels, costs, min(5, scores.shape[1])).double()
+    defined = scores.shape[1] > 5
+    careful = least_costly(probabilities, costs)
+    wrong = int((label_ranks(careful, labels) > 0).sum())
+    return {
+        "hierarchical_cost": _mean(five.amin(1)) if defined else None,
+        "distance_5": _mean(five.mean(1)) if defined else None,
+        **_first_answers(five[:, 0]),
+        "least_cost": {
+            "top1_error": wrong / len(labels),
+            "top1_interval": wilson(wrong, len(labels)),
+            **_first_answers(guesses(careful, labels, costs, 1)[:, 0].double()),
+        },
+    }
+
+
+def _first_answers(cost: Tensor) -> dict[str, Any]:
+    return {"distance_1": _mean(cost), "mistake_severity": _mean(cost[cost > 0]) if (cost > 0).any() else None}
+
+
+def _mean(values: Tensor) -> dict[str, Any]:
+    return {"mean": float(values.mean()), "interval": bootstrap(values), "images": len(values)}

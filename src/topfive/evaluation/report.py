@@ -10,8 +10,11 @@ from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
 from topfive.errors import Misused
+from topfive.evaluation.abstention import judge_abstention
 from topfive.evaluation.calibration import calibration
+from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
+from topfive.evaluation.localisation import Placed, judge_places, place
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
 from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
@@ -53,7 +56,15 @@ class Report:
             lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
-            lines.append(f"  probabilities: calibration error {100 * known['ece']:.1f} %, {mean}")
+            at = f" at temperature {known['temperature']:.3g}" if known["temperature"] != 1 else ""
+            on = f", on {known['images']} images that did not fit it" if at else ""
+            lines.append(f"  probabilities{at}: calibration error {100 * known['ece']:.1f} %, {mean}{on}")
+        if sure := figures["abstention"]:
+            lines.append(_if_sure(sure))
+        if tree := figures["hierarchy"]:
+            lines += _in_the_tree(tree, len(figures["classes"]))
+        if boxes := figures["localisation"]:
+            lines.append(_in_the_image(boxes))
         if worst := worst_classes(figures):
             lines.append("  worst classes: " + ", ".join(f"{name} {wrong} of {of}" for name, wrong, of in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
@@ -76,8 +87,56 @@ def _percent(rate: float, interval: tuple[float, float]) -> str:
     return f"{100 * rate:.2f} % (95 % interval {100 * interval[0]:.2f} to {100 * interval[1]:.2f})"
 
 
-def judge(scores: Scores) -> Report:
+def _in_the_tree(tree: dict[str, Any], classes: int) -> list[str]:
+    """Lines on the costs of mistakes."""
+    best, five = tree["hierarchical_cost"], tree["distance_5"]
+    of_five = f"best of 5 {_cost(best)}, mean of 5 {_cost(five)}" if best else f"of 5 not defined for {classes} classes"
+    careful = tree["least_cost"]
+    return [
+        f"  cost in the tree: {of_five}, first answer {_cost(tree['distance_1'])}",
+        f"  severity of mistakes: {_severity(tree)}",
+        f"  answers of least expected cost: top-1 error {_percent(careful['top1_error'], careful['top1_interval'])}, "
+        f"cost {_cost(careful['distance_1'])}, severity {_severity(careful)}",
+    ]
+
+
+def _if_sure(sure: dict[str, Any]) -> str:
+    """A line on abstention."""
+    asked = f"  abstaining, for an error of at most {100 * sure['max_error']:g} % on {sure['chosen_on']} images: "
+    if sure["confidence"] is None:
+        return f"{asked}no confidence will do"
+    part = f"{asked}from {100 * sure['confidence']:.1f} % confidence on {sure['answered']} of {sure['images']} others"
+    error = _percent(sure["error"], sure["interval"]) if sure["answered"] else "not defined"
+    return f"{part} are answered ({_percent(sure['coverage'], sure['coverage_interval'])}), top-1 error {error}"
+
+
+def _in_the_image(boxes: dict[str, Any]) -> str:
+    """A line on class and box."""
+    errors = [
+        f"{name} {_percent(boxes[f'{key}_error'], boxes[f'{key}_interval'])}"
+        for key, name in (("top1", "top-1 error"), ("top5", "top-5 error"), ("box", "box alone"))
+        if boxes[f"{key}_error"] is not None
+    ]
+    images = f"{boxes['images']} of {boxes['of']} images have boxes"
+    return f"  localisation, box {boxes['predictor']} ({images}): {', '.join(errors)}"
+
+
+def _severity(figures: dict[str, Any]) -> str:
+    found = figures["mistake_severity"]
+    return f"{_cost(found)} over {found['images']} wrong answers" if found else "no answer is wrong"
+
+
+def _cost(found: dict[str, Any]) -> str:
+    return f"{found['mean']:.2f} ({found['interval'][0]:.2f} to {found['interval'][1]:.2f})"
+
+
+def judge(
+    scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None, max_error: float | None = None
+) -> Report:
     """Every figure of one model on one split, from its scores.
+
+    tree: for what mistakes cost. placed: for localisation. max_error: for abstention. Raises BadData where
+    a class is not in the tree.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
     An image that could not be decoded counts as an error. Guesses (`evaluation.person`) have no probabilities, and of
@@ -85,7 +144,7 @@ def judge(scores: Scores) -> Report:
     """
     averaged, classes = scores.averaged, len(scores.classes)
     label_rank = label_ranks(averaged, scores.labels)
-    images = len(scores.labels)
+    images, keys = len(scores.labels), [label.key for label in scores.classes]
 
     def error(k: int) -> tuple[float, tuple[float, float]]:
         wrong = int((label_rank >= k).sum())
@@ -120,6 +179,11 @@ def judge(scores: Scores) -> Report:
             "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),
+            "abstention": judge_abstention(scores, max_error) if max_error is not None else None,
+            "hierarchy": judge_mistakes(averaged, scores.probabilities, scores.labels, tree.costs(keys))
+            if tree
+            else None,
+            "localisation": judge_places(placed, scores.ids, label_rank, classes) if placed else None,
             "broken": [vars(image) for image in scores.broken],
             "model": scores.model,
             "data": scores.data,
@@ -128,32 +192,39 @@ def judge(scores: Scores) -> Report:
 
 
 def _calibration(scores: Scores) -> dict[str, Any] | None:
-    """What the probabilities are worth on the images that were answered; None where there are none of either."""
+    """What the probabilities are worth on the images that were answered and did not fit the temperature, or None."""
     if scores.kind == GUESSES:
         return None
     probabilities = scores.probabilities
-    answered = ~probabilities.isnan().any(1)
+    answered = ~probabilities.isnan().any(1) & scores.unfitted
     if not answered.any():
         return None
     found = calibration(probabilities[answered], scores.labels[answered])
-    return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum())}
+    return {**found._asdict(), "bins": [one._asdict() for one in found.bins], "images": int(answered.sum()),
+            "temperature": scores.temperature}  # fmt: skip
 
 
 def evaluate(
     model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None,
-    crops: Crops | Dense = "1", submission: Path | None = None,
+    crops: Crops | Dense = "1", submission: Path | None = None, tree: Hierarchy | None = None,
+    boxes: str | None = None, max_error: float | None = None,
 ) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops` and `data.dense`; of several the probabilities are averaged. out: where to
     keep the scores file, from which the report can be computed again. submission: where to write the five best classes
-    as the Challenge takes them. Raises BadData when classes differ, Misused where `out` is a file of another kind, the
-    model cannot be shown such crops, `submission` is there already or the images are not the Challenge's.
+    as the Challenge takes them. tree: for what mistakes cost. boxes: for localisation, one of
+    `localisation.PREDICTORS`. max_error: for abstention, see `judge_abstention`. Raises BadData when classes differ or
+    are not in the tree; Misused where `out` is a file of another kind, the model cannot be shown such crops, there are
+    no boxes, `submission` is there already or the images are not the Challenge's.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
         check_scores(out)
     split = split or data.judged
+    if tree is not None:
+        tree.costs([label.key for label in model.classes])  # before an image is read
+    placed = place(data, split, boxes) if boxes else None
     if submission is not None and (submission.exists() or submission == out):
         raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
     images = in_order(data, split) if submission is not None else []  # before hours are spent
@@ -163,7 +234,7 @@ def evaluate(
     if submission is not None:
         answers = best_five(scores, data.numbers)
         write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
-    return judge(scores)
+    return judge(scores, tree, placed, max_error)
 
 
 def right_answers(scores: Scores) -> torch.Tensor:

@@ -4,9 +4,10 @@ import logging
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from topfive.data.crops import Crops, cut, made_of_each, mirrors
 from topfive.data.dense import Dense
+from topfive.data.draws import choosing
 from topfive.data.geometry import to_images
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.data.loader import at_once, central_crops
@@ -37,6 +39,7 @@ class Scores:
     `guesses`, a person's, which have an order and no probabilities (`evaluation.person`). each: crops that a view
     stands for. model, data: SHA-256 of the model file (a person has none) and of the data's manifest. dense: the sides
     of dense evaluation, of which a view is a whole image; empty for crops. area: of a view in crops, the images' mean.
+    calibration: of the model, see `modelfile.Model`; it changes no order of classes.
     """
 
     entry: str
@@ -52,6 +55,7 @@ class Scores:
     each: int = 1
     dense: tuple[int, ...] = ()
     area: float = 1.0
+    calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def crops(self) -> int:
@@ -75,9 +79,25 @@ class Scores:
 
     @property
     def probabilities(self) -> Tensor:
-        """(N, classes) float64, rows that sum to 1; NaN for broken images. Raises Misused for guesses."""
+        """(N, classes) float64, rows that sum to 1; NaN for broken images. With the model's temperature.
+
+        Raises Misused for guesses.
+        """
         self.check_probabilities()
-        return self.averaged.double().softmax(1)
+        return (self.averaged.double() / self.temperature).softmax(1)
+
+    @property
+    def temperature(self) -> float:
+        """The model's, 1 unless it was calibrated."""
+        return float(self.calibration.get("temperature", 1.0))
+
+    @property
+    def unfitted(self) -> Tensor:
+        """The images that the temperature was not fitted on, (N,) bool: those that may judge it (law 10)."""
+        fitted = torch.zeros(len(self.ids), dtype=torch.bool)
+        if (self.calibration.get("data"), self.calibration.get("split")) == (self.data, self.split):
+            fitted[:] = torch.from_numpy(choosing(self.ids)) if self.calibration["half"] else True
+        return ~fitted
 
     def check_probabilities(self) -> None:
         """Misused where a softmax of the scores would mean nothing."""
@@ -90,7 +110,7 @@ class Scores:
             "format": FORMAT, "entry": self.entry, "split": self.split, "ids": self.ids, "kind": self.kind,
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "views": self.scores.shape[1], "each": self.each,
-            "dense": self.dense, "area": self.area,
+            "dense": self.dense, "area": self.area, "calibration": self.calibration,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
 
@@ -134,8 +154,9 @@ def load_scores(path: Path) -> Scores:
             model=document["model"],
             data=document["data"],
             each=document["each"],
-            dense=tuple(document.get("dense", ())),
+            dense=tuple(document.get("dense", ())),  # files of before have none of these three
             area=document.get("area", 1.0),
+            calibration=dict(document.get("calibration", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
@@ -190,6 +211,7 @@ def score(
         each=seen // views,
         dense=crops.sides if isinstance(crops, Dense) else (),
         area=pixels / (answered * seen * model.geometry.crop**2) if answered else 1.0,
+        calibration=model.calibration,
     )
 
 

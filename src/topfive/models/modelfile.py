@@ -4,6 +4,7 @@ Everything that predicts reads this file and nothing else: it names the entry an
 order, the geometry, the recipe, the data it was fitted on, its figures and the versions. No pickle anywhere (law 5).
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,7 +43,8 @@ class Model:
     """A classifier with all that is needed to use it.
 
     classes: in score order. data: name, manifest and image counts of what it was fitted on. figures: what it reached
-    there. recipe: the recipe it was trained by, as a document. sha256: of the file it was read from, or empty.
+    there. recipe: the recipe it was trained by, as a document. calibration: the temperature by which scores are divided
+    before the softmax and the images that it was fitted on, or nothing. sha256: of the file it was read from, or empty.
     """
 
     entry: str
@@ -55,12 +57,18 @@ class Model:
     figures: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     external_data: bool = False
+    calibration: dict[str, Any] = field(default_factory=dict)
     sha256: str = ""
 
     @property
     def card(self) -> Card:
         """The entry's card."""
         return ZOO[self.entry]
+
+    @property
+    def temperature(self) -> float:
+        """By which scores are divided before the softmax: 1 unless the model was calibrated."""
+        return float(self.calibration.get("temperature", 1.0))
 
     def scores(self, images: Tensor) -> Tensor:
         """float32 RGB images (N, 3, crop, crop) in [0, 1] -> float32 scores (N, classes), in eval mode, no grad."""
@@ -78,7 +86,8 @@ class Model:
     def predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int = 5) -> list[list[Guess]]:
         """The `top` most probable classes of each image, best first (fewer when there are fewer classes).
 
-        images: paths, or uint8 arrays (H, W, 3) or (H, W), of any size. Probabilities are the softmax of the scores.
+        images: paths, or uint8 arrays (H, W, 3) or (H, W), of any size. Probabilities are the softmax of the scores
+        divided by the temperature.
         Raises BadFile for an image that cannot be decoded, Misused for an array that is no image and a `top` below 1.
         """
         if top < 1:
@@ -87,7 +96,7 @@ class Model:
 
     def _predict(self, images: Sequence[str | Path | NDArray[np.uint8]], top: int) -> Iterator[list[Guess]]:
         squares = np.stack([self.geometry.apply(_pixels(image)) for image in images])
-        probs = self.scores(to_images(squares)).double().softmax(1)
+        probs = (self.scores(to_images(squares)).double() / self.temperature).softmax(1)
         best = probs.topk(min(top, len(self.classes)), dim=1)
         for row_probs, row_classes in zip(best.values.tolist(), best.indices.tolist(), strict=True):
             labels = [self.classes[index] for index in row_classes]
@@ -121,6 +130,7 @@ class Model:
             "figures": self.figures,
             "versions": self.versions,
             "external_data": self.external_data,
+            "calibration": self.calibration,
         }
 
 
@@ -196,8 +206,11 @@ def load(path: str | Path) -> Model:
             figures=document["figures"],
             versions=document["versions"],
             external_data=bool(document["external_data"]),
+            calibration=dict(document.get("calibration", {})),  # files of before have none
             sha256=sha256(file),
         )
+        if not 0 < model.temperature < math.inf:
+            raise ValueError(f"a temperature of {model.temperature}")
         model.classifier.load_state_dict(tensors)
     except TopfiveError as error:
         raise BadFile(f"{file}: has a header that this topfive cannot use ({error})") from error

@@ -1,0 +1,99 @@
+"""Localisation by a classifier that says no box: its five classes, all with one box that no pixel was asked for.
+
+A baseline that a localiser has to beat, since many objects fill their photo. `whole` is the whole image, `centre` the
+smallest box of whole px in its middle that has its shape and half its area at least. Judged as Russakovsky et al. 2015,
+arXiv:1409.0575, sec. 4.2: class right, and a box on any of the image's objects of that class by half or more.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from topfive.data.boxes import FILE, Box, read_boxes
+from topfive.data.decode import shape
+from topfive.data.imageset import ImageSet
+from topfive.errors import BadData, BadFile, Misused, look_up
+from topfive.evaluation.boxes import Guesses, Instances, is_found
+from topfive.evaluation.intervals import wilson
+
+
+def whole(height: int, width: int) -> Box:
+    """The box of all pixels."""
+    return Box(0, 0, width - 1, height - 1)
+
+
+def centre(height: int, width: int) -> Box:
+    """The box in the middle of sqrt(1/2) of each side, rounded up to whole px.
+
+    >>> centre(64, 100)
+    Box(left=14, top=9, right=84, bottom=54, label=None)
+    """
+    sides = [math.ceil(side * math.sqrt(0.5)) for side in (width, height)]
+    left, top = (width - sides[0]) // 2, (height - sides[1]) // 2
+    return Box(left, top, left + sides[0] - 1, top + sides[1] - 1)
+
+
+PREDICTORS: dict[str, Callable[[int, int], Box]] = {"whole": whole, "centre": centre}
+
+
+class Placed(NamedTuple):
+    """on_object: image id -> whether the predictor's box lies on an object of the image's class; without the images
+    that have no such object."""
+
+    predictor: str
+    on_object: Mapping[str, bool]
+
+
+def place(data: ImageSet, split: str, predictor: str) -> Placed:
+    """The boxes of PREDICTORS on the images of a split; one that cannot be read has none, and is wrong.
+
+    Raises UnknownName for another predictor, Misused where the image set has no boxes, BadData where no image of the
+    split has any.
+    """
+    say = look_up(predictor, PREDICTORS, kind="box")
+    if data.boxes is None:
+        raise Misused(f"{data.name}: expected {FILE} beside the class folders, found none; leave --boxes out or add it")
+    known, images = read_boxes(data.boxes), data.split(split)
+    on_object = {}
+    for row, (id_, label) in enumerate(zip(images.ids, images.labels.tolist(), strict=True)):
+        own = [box for box in known.get(id_, ()) if box.label in (None, data.classes[label].key)]
+        if own and images.paths is not None:
+            truth = Instances(label, torch.tensor([box[:4] for box in own], dtype=torch.float64))
+            try:
+                said = torch.tensor([say(*shape(images.paths[row]))[:4]], dtype=torch.float64)
+            except BadFile:
+                said = torch.empty(0, 4, dtype=torch.float64)
+            on_object[id_] = is_found(Guesses(torch.full((len(said),), label), said), truth)
+    if not on_object:
+        raise BadData(
+            f"{data.boxes}: expected boxes of {split}'s images such as {images.ids[0]}, found boxes of "
+            f"{len(known):,} other image(s); give paths from this folder on, and class keys as labels"
+        )
+    return Placed(predictor, on_object)
+
+
+def judge_places(placed: Placed, ids: tuple[str, ...], ranks: Tensor, classes: int) -> dict[str, Any]:
+    """The figures of a report, as JSON. ranks: (N,), see `metrics.label_ranks`.
+
+    images: those with an object of their class; errors are shares of them. box_error: of the box alone. Top-5 is None
+    where it is not defined (law 6).
+    """
+    rows = [row for row, id_ in enumerate(ids) if id_ in placed.on_object]
+    lies = torch.tensor([placed.on_object[ids[row]] for row in rows])
+
+    def error(name: str, right: Tensor) -> dict[str, Any]:
+        wrong = int((~(right & lies)).sum())
+        return {f"{name}_error": wrong / len(rows), f"{name}_interval": wilson(wrong, len(rows))}
+
+    five = error("top5", ranks[rows] < 5) if classes > 5 else {"top5_error": None, "top5_interval": None}
+    return {
+        "predictor": placed.predictor,
+        "images": len(rows),
+        "of": len(ids),
+        **error("top1", ranks[rows] < 1),
+        **five,
+        **error("box", torch.ones_like(lies)),
+    }
