@@ -674,7 +674,7 @@ def test_a_submission_is_written_in_the_kits_numbers(call: Call, challenge: Path
     again = call("evaluate", run, challenge, "--submission", file)
     assert (again.code, "expected a new file, found one of that name" in again.err) == (2, True)
     several = call("evaluate", run, challenge, "--submission", tmp_path / "b.txt", "--crops", "1,5")
-    assert (several.code, "expected one model and one protocol" in several.err) == (2, True)
+    assert (several.code, "is for one model on one protocol" in several.err) == (2, True)
     (challenge / "val" / "ILSVRC2012_val_00000001.JPEG").unlink()
     fewer = call("evaluate", run, challenge, "--submission", tmp_path / "b.txt")
     assert (fewer.code, "expected images 1 to 3 of val, found no 1" in fewer.err) == (2, True)

@@ -64,9 +64,9 @@ class Unpadded(FullyConnectedEnd):
         self.conv1, self.pool1 = nn.Conv2d(3, 4, 3, stride=2), nn.MaxPool2d(2)
         self.set_end(4 * 3 * 3, 8, 6, dropout=0.5)
 
-    def body(self, maps: Tensor) -> Tensor:
-        """(N, 3, 15, 15) -> (N, 8)."""
-        return self.fc7_of(self.pool1(relu(self.conv1(maps))))
+    def maps_of(self, images: Tensor) -> Tensor:
+        """(N, 3, 15, 15) -> (N, 4, 3, 3)."""
+        return self.pool1(relu(self.conv1(images)))
 
 
 def test_a_position_is_the_crop_there_where_nothing_is_padded() -> None:

@@ -1,5 +1,7 @@
 """The end of AlexNet, ZFNet and VGG: three fully connected layers (Krizhevsky et al. 2012, secs. 3.5 and 4.2)."""
 
+from abc import abstractmethod
+
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
@@ -9,7 +11,10 @@ from topfive.layers.windows import flat_windows
 
 
 class FullyConnectedEnd(Classifier):
-    """A classifier that ends in fc6 and fc7, with ReLU and dropout after each, and fc8, which scores."""
+    """A classifier that ends in fc6 and fc7, with ReLU and dropout after each, and fc8, which scores.
+
+    A paper's file writes `maps_of`, the layers before fc6.
+    """
 
     head = "fc8"
 
@@ -25,8 +30,19 @@ class FullyConnectedEnd(Classifier):
         self.dropout = nn.Dropout(dropout)
         self.slides = True
 
-    def fc7_of(self, maps: Tensor) -> Tensor:
-        """Maps (N, C, H, W) with C * H * W = length -> (N, units); of larger ones (N, rows, columns, units)."""
-        units: Tensor = self.dropout(relu(self.fc6(flat_windows(maps, self.fc6.in_features))))  # -> (N, units)
-        units = self.dropout(relu(self.fc7(units)))  # -> (N, units)
+    @abstractmethod
+    def maps_of(self, images: Tensor) -> Tensor:
+        """What fc6 sees: normalized images (N, 3, H, W) -> (N, C, h, w), with C * h * w = length for crops."""
+
+    def body(self, maps: Tensor) -> Tensor:
+        """fc7: (N, 3, image, image) -> (N, units)."""
+        return self._fc7(self.maps_of(maps).flatten(1))
+
+    def everywhere(self, maps: Tensor) -> Tensor:
+        """fc7 of each window of the last maps that is as large as a crop's: (N, rows, columns, units)."""
+        return self._fc7(flat_windows(self.maps_of(maps), self.fc6.in_features))
+
+    def _fc7(self, flat: Tensor) -> Tensor:
+        units: Tensor = self.dropout(relu(self.fc6(flat)))  # (..., length) -> (..., units)
+        units = self.dropout(relu(self.fc7(units)))  # -> (..., units)
         return units

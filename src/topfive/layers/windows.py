@@ -16,10 +16,5 @@ def windows(maps: Tensor, side: int) -> Tensor:
 
 
 def flat_windows(maps: Tensor, length: int) -> Tensor:
-    """What a fully connected layer of `length` inputs sees: (N, C, H, W) -> (N, length) where C * H * W is that.
-
-    Of larger maps every square window of so many numbers: (N, rows, columns, length).
-    """
-    if math.prod(maps.shape[1:]) == length:
-        return maps.flatten(1)
+    """What a fully connected layer of `length` inputs sees of maps (N, C, H, W): (N, rows, columns, length)."""
     return windows(maps, math.isqrt(length // maps.shape[1])).flatten(3)

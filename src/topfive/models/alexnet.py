@@ -97,14 +97,14 @@ class AlexNet(FullyConnectedEnd):
         else:
             init_he(layers)
 
-    def body(self, maps: Tensor) -> Tensor:
-        """fc7: (N, 3, image, image) -> (N, units). Sizes at line ends are those of alexnet."""
-        maps = self._shrink(relu(self.conv1(maps)), self.norm1, self.pool1)  # (N, 3, 227, 227) -> (N, 96, 27, 27)
+    def maps_of(self, images: Tensor) -> Tensor:
+        """pool5: (N, 3, image, image) -> (N, 256, 6, 6). Sizes at line ends are those of alexnet."""
+        maps = self._shrink(relu(self.conv1(images)), self.norm1, self.pool1)  # (N, 3, 227, 227) -> (N, 96, 27, 27)
         maps = self._shrink(relu(self.conv2(maps)), self.norm2, self.pool2)  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
-        maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        return self.fc7_of(maps)  # -> (N, 4096)
+        pooled: Tensor = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
+        return pooled
 
     def _shrink(self, maps: Tensor, norm: nn.Module, pool: nn.Module) -> Tensor:
         shrunk: Tensor = norm(pool(maps)) if self.pool_first else pool(norm(maps))

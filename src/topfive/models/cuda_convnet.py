@@ -52,11 +52,19 @@ class CudaConvnet(Classifier):
                 nn.init.normal_(layer.weight, std=std)
 
     def body(self, maps: Tensor) -> Tensor:
-        """pool3, flat: (N, 3, image, image) -> (N, 64 * (image/8)^2). Sizes at line ends are those of 32 px."""
+        """pool3, flat: (N, 3, image, image) -> (N, 64 * (image/8)^2)."""
+        return self._maps_of(maps).flatten(1)
+
+    def everywhere(self, maps: Tensor) -> Tensor:
+        """pool3, each window of it that is as large as a crop's: (N, rows, columns, length)."""
+        return flat_windows(self._maps_of(maps), self.ip1.in_features)
+
+    def _maps_of(self, maps: Tensor) -> Tensor:
+        """Sizes at line ends are those of 32 px."""
         maps = self.active1(self.pool1(self.conv1(maps)))  # (N, 3, 32, 32) -> (N, 32, 16, 16)
         maps = self.pool2(self.active2(self.conv2(maps)))  # -> (N, 32, 8, 8)
         maps = self.pool3(self.active3(self.conv3(maps)))  # -> (N, 64, 4, 4)
-        return flat_windows(maps, self.ip1.in_features)  # -> (N, 1024)
+        return maps
 
 
 CARDS: dict[str, Card] = {

@@ -60,14 +60,14 @@ class Vgg(FullyConnectedEnd):
         self.set_end(last * (image // 32) ** 2, units, classes, dropout)
         init_he(module for module in self.modules() if isinstance(module, nn.Conv2d | nn.Linear))
 
-    def body(self, maps: Tensor) -> Tensor:
-        """fc7: (N, 3, image, image) -> (N, 4096). Sizes at line ends are those of 224-px crops."""
-        maps = self.conv1(maps)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
+    def maps_of(self, images: Tensor) -> Tensor:
+        """conv5: (N, 3, image, image) -> (N, 512, 7, 7). Sizes at line ends are those of 224-px crops."""
+        maps: Tensor = self.conv1(images)  # (N, 3, 224, 224) -> (N, 64, 112, 112)
         maps = self.conv2(maps)  # -> (N, 128, 56, 56)
         maps = self.conv3(maps)  # -> (N, 256, 28, 28)
         maps = self.conv4(maps)  # -> (N, 512, 14, 14)
         maps = self.conv5(maps)  # -> (N, 512, 7, 7)
-        return self.fc7_of(maps)  # -> (N, 4096)
+        return maps
 
 
 def scaled(cell: int | tuple[int, str], share: float) -> int | tuple[int, str]:

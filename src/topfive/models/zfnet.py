@@ -58,14 +58,15 @@ class ZfNet(FullyConnectedEnd):
             for layer in layers:
                 nn.init.normal_(layer.weight, std=0.01)  # sec. 3
 
-    def body(self, maps: Tensor) -> Tensor:
-        """fc7: (N, 3, 224, 224) -> (N, 4096). Sizes at line ends are those of (a)."""
-        maps = self.norm1(self.pool1(relu(self.conv1(self.input_dropout(maps)))))  # (N, 3, 224, 224) -> (N, 96, 55, 55)
+    def maps_of(self, images: Tensor) -> Tensor:
+        """pool5: (N, 3, 224, 224) -> (N, 256, 6, 6). Sizes at line ends are those of (a)."""
+        images = self.input_dropout(images)
+        maps: Tensor = self.norm1(self.pool1(relu(self.conv1(images))))  # (N, 3, 224, 224) -> (N, 96, 55, 55)
         maps = self.norm2(self.pool2(relu(self.conv2(maps))))  # -> (N, 256, 13, 13)
         maps = relu(self.conv3(maps))  # -> (N, 384, 13, 13)
         maps = relu(self.conv4(maps))  # -> (N, 384, 13, 13)
         maps = self.pool5(relu(self.conv5(maps)))  # -> (N, 256, 6, 6)
-        return self.fc7_of(maps)  # -> (N, 4096)
+        return maps
 
 
 def card(maps: Maps, params: int, macs: int, published: str, note: str) -> Card:
