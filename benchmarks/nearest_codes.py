@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from conditions import conditions, options, publish, set_up
+from conditions import THREADS, conditions, options, publish, set_up
 from topfive.data import open_data
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Split, subset
@@ -44,8 +44,9 @@ def main() -> None:
     parser.add_argument("data", help="an image set")
     parser.add_argument("--epochs", type=float, default=3.0)
     parser.add_argument("--neighbours", type=int, default=5000, help="training images to look among")
+    parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
-    set_up()
+    set_up(asked.threads)
     under = conditions(1)
     data = open_data(asked.data)
     recipe, _ = fit_recipe(ENTRY, data)
