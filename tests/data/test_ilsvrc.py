@@ -18,7 +18,8 @@ from topfive.data.challenge import challenge_classes, challenge_numbers
 from topfive.data.decode import shape
 from topfive.data.devkit import read_devkit
 from topfive.data.imageset import ImageSet, fingerprint
-from topfive.data.tars import Packed, members
+from topfive.data.label_files import read_label_file
+from topfive.data.tars import Packed, members, read_archive
 from topfive.errors import BadData, BadFile, Misused
 from topfive.evaluation.hierarchy import Hierarchy
 from topfive.evaluation.reassessed import real_error
@@ -423,3 +424,26 @@ def test_folders_of_imagenet_v2_are_places_and_not_text(tmp_path: Path) -> None:
     (tmp_path / "imagenetv2" / "10" / "10_0.jpeg").unlink()  # other classes that are named by numbers
     with pytest.raises(BadData, match="expected two or more different pictures of class '0'"):
         open_data(tmp_path)
+
+
+def test_a_damaged_kit_is_refused_and_not_read_with_other_labels(tmp_path: Path) -> None:
+    packed = tar({"kit/data/a.txt": lines(*range(1, 2000))}, "w:gz")
+    file = tmp_path / "kit.tar.gz"
+    file.write_bytes(packed)
+    assert read_archive(file)["kit/data/a.txt"].splitlines()[1998] == b"1999"
+    for place in range(40, len(packed), 97):
+        file.write_bytes(packed[:place] + bytes([packed[place] ^ 4]) + packed[place + 1 :])
+        with pytest.raises(BadFile, match="expected a tar"):
+            read_archive(file)
+    plain = tar({"kit/data/a.txt": b"1\n", "kit/data/b.txt": b"2\n"})
+    file.write_bytes(plain[: 2 * 512])  # between two members
+    with pytest.raises(BadFile, match=r"cut short after 1 file\(s\); get it again"):
+        read_archive(file)
+
+
+def test_an_empty_line_among_labels_is_named(tmp_path: Path) -> None:
+    """Without it all later labels would be those of other images."""
+    file = tmp_path / "val.txt"
+    file.write_text("n01440764\n\nn01443537\n\n")
+    with pytest.raises(BadFile, match="line 2: expected the name of a validation image and its label"):
+        read_label_file(file)

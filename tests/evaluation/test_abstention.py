@@ -78,3 +78,9 @@ def test_images_that_fitted_the_temperature_do_not_judge() -> None:
     assert found["images"] == plain["images"]
     with pytest.raises(BadData, match=r"others that fitted nothing to judge it, found .* and 0; give another split"):
         judge(replace(scores, calibration={**fitted, "half": False}), max_error=0.2)
+
+
+def test_an_image_without_an_answer_is_never_answered_however_large_the_error_may_be() -> None:
+    found = judge(made_up(), max_error=1.0).document["abstention"]
+    assert 0 <= found["confidence"] <= 1
+    assert found["answered"] < found["images"]

@@ -111,7 +111,7 @@ def test_risk_and_coverage_by_hand() -> None:
     assert curve.error.tolist() == pytest.approx([0, 0.5, 0.5, 0.4])
     assert curve.confidence[:3].tolist() == pytest.approx([0.9, 0.8, 0.5])
     assert threshold_for(curve, 0.0) == pytest.approx(0.9)
-    assert threshold_for(curve, 0.5) == -math.inf  # all answers
+    assert threshold_for(curve, 0.5) == pytest.approx(0.5)  # all but the one that has no confidence
     assert threshold_for(risk_coverage(torch.ones(4), torch.tensor([True, True, False, False])), 0.4) is None
     with pytest.raises(BadShape, match=r"expected confidence \(N,\) and right \(N,\), got \(2,\) and \(3,\)"):
         risk_coverage(torch.ones(2), torch.ones(3, dtype=torch.bool))

@@ -51,7 +51,7 @@ def test_masks_are_judged_by_their_pixels() -> None:
     marks = ([Detection("a", "cat", 0.9, SQUARE, found)], [Truth("a", "cat", SQUARE, mask=truth)], ["a"])
     assert coco_figures(*marks, by="masks")["ap"] == pytest.approx(0.3)
     assert coco_figures(*marks)["ap"] == pytest.approx(1)
-    with pytest.raises(BadShape, match="expected a mask of each mark, got none on a"):
+    with pytest.raises(BadShape, match="expected a bool mask of each mark, got none on a"):
         coco_figures([Detection("a", "cat", 0.9, SQUARE)], *marks[1:], by="masks")
 
 
@@ -98,6 +98,19 @@ def test_random_boxes_against_a_slow_loop() -> None:
 def test_an_image_that_is_not_judged_is_refused() -> None:
     with pytest.raises(BadShape, match="expected marks of the 1 images, got one of b"):
         coco_figures([], [Truth("b", "cat", SQUARE)], ["a"])
+
+
+def test_marks_that_the_library_would_take_in_silence_are_refused() -> None:
+    whole, smaller = np.ones((40, 50), dtype=bool), np.ones((40, 49), dtype=bool)
+    truth = [Truth("a", "cat", SQUARE, mask=whole)]
+    for found, by, said in (
+        (Detection("a", "cat", 0.9, SQUARE, smaller), "masks", "expected masks of one size on a"),
+        (Detection("a", "cat", 0.9, SQUARE, 255 * whole.astype(np.uint8)), "masks", "got one of uint8 on a"),
+        (Detection("a", "cat", 0.9, Box(19, 10, 10, 19)), "boxes", "right >= left"),
+        (Detection("a", "cat", float("nan"), SQUARE), "boxes", "expected finite confidences"),
+    ):
+        with pytest.raises(BadShape, match=said):
+            coco_figures([found], truth, ["a"], by)
 
 
 def test_without_the_library_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

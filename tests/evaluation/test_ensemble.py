@@ -92,3 +92,10 @@ def test_selection_takes_what_helps_and_keeps_its_images_apart() -> None:
     assert sorted(mixed[0].ids[row] for row in rows) == sorted(str(row) for row in chosen)
     with pytest.raises(BadData, match="expected images enough to choose and to judge, got 1"):
         select([made_up("a", 0, images=1)])
+
+
+def test_a_selection_is_made_on_what_the_average_is_of() -> None:
+    """An ensemble takes no temperature: one that sharpens a model must not get it chosen."""
+    models = [made_up(str(seed), seed) for seed in range(4)]
+    warm = [replace(one, calibration={"temperature": 20.0 if one is models[0] else 0.05}) for one in models]
+    assert select(warm) == select(models)

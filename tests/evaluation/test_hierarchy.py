@@ -151,7 +151,7 @@ def test_the_figures_of_a_report_are_those_of_the_functions_with_intervals() -> 
     scores += torch.arange(9)[None] // 3 == labels[:, None] // 3  # the group is easier than the class
     scores[4] = torch.nan
     costs = open_hierarchy("folders", keys).costs(keys)
-    found = judge_mistakes(scores, scores.softmax(1), labels, costs)
+    found = judge_mistakes(scores, scores.softmax(1), labels, costs, torch.ones(len(labels), dtype=torch.bool))
     assert found["hierarchical_cost"]["mean"] == pytest.approx(hierarchical_cost(scores, labels, costs))
     for k in (1, 5):
         assert found[f"distance_{k}"]["mean"] == pytest.approx(hierarchical_distance(scores, labels, costs, k))
@@ -164,13 +164,24 @@ def test_the_figures_of_a_report_are_those_of_the_functions_with_intervals() -> 
     assert found["least_cost"]["top1_error"] == pytest.approx(top_k_error(careful, labels, 1))
     assert found["least_cost"]["distance_1"]["mean"] == pytest.approx(hierarchical_distance(careful, labels, costs, 1))
     assert found["least_cost"]["distance_1"]["mean"] < found["distance_1"]["mean"]
+    half = torch.arange(90) % 2 == 0
+    unfitted = judge_mistakes(scores, scores.softmax(1), labels, costs, half)
+    assert unfitted["least_cost"]["images"] == 45
+    assert unfitted["least_cost"]["top1_error"] == pytest.approx(top_k_error(careful[half], labels[half], 1))
+    assert judge_mistakes(scores, scores.softmax(1), labels, costs, half & ~half)["least_cost"] is None
 
 
 def test_five_answers_of_five_classes_or_fewer_have_no_cost() -> None:
     """Law 6: one of them is always right."""
     keys = [f"{group}/{number}" for group in "ab" for number in range(2)]
     scores = 9 * torch.eye(4)
-    found = judge_mistakes(scores, scores.softmax(1), torch.arange(4), open_hierarchy("folders", keys).costs(keys))
+    found = judge_mistakes(
+        scores,
+        scores.softmax(1),
+        torch.arange(4),
+        open_hierarchy("folders", keys).costs(keys),
+        torch.tensor([True] * 4),
+    )
     assert (found["hierarchical_cost"], found["distance_5"], found["mistake_severity"]) == (None, None, None)
     assert found["distance_1"]["mean"] == 0
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from topfive.data.challenge import challenge_classes
 from topfive.errors import BadData, BadFile, BadShape
 from topfive.evaluation.reassessed import places, read_real, real_error
 from topfive.metrics import any_label_ranks, label_ranks
 
 NAMES = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (3, 1, 2)]
-KEYS = [f"n{number:08d}" for number in range(1000)]
+KEYS = sorted(label.key for label in challenge_classes())
 
 
 def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
@@ -24,8 +25,10 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
     assert real_error(scores.roll(1, 0), KEYS, NAMES, lists) == (1, 2)
     turned = real_error(scores.flip(1), KEYS[::-1], NAMES, lists)
     assert turned == (0, 2)  # the classes in another order, as the development kits have them
-    with pytest.raises(BadData, match="expected ILSVRC's 1,000 classes, got 10 keys and scores of 1000"):
+    with pytest.raises(BadData, match="got 10 of them, 0 other keys and scores of 1000"):
         real_error(scores, KEYS[:10], NAMES, lists)
+    with pytest.raises(BadData, match="by their wnids, got 0 of them, 1000 other keys"):
+        real_error(scores, [str(place) for place in range(1000)], NAMES, lists)  # whose order as text is another
     for name in (
         "val/1.jpg",
         "ILSVRC2012_val_00000004.JPEG",

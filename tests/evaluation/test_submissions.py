@@ -50,7 +50,7 @@ def test_five_numbers_a_line_in_the_order_of_the_images(tmp_path: Path) -> None:
         assert read_classification(path, IMAGES, NUMBERS) == answers
     table.write_text("\n".join(table.read_text().splitlines()[:1] + table.read_text().splitlines()[:0:-1]))
     assert read_classification(table, IMAGES, NUMBERS) == answers  # rows of a table have no order
-    text.write_text("7\n\n1 2 3 4 5 6\n")  # short lines, and guesses beyond five
+    text.write_text("7\n0 0 0 0 0 4\n1 2 3 4 5 6\n")  # short lines, and guesses beyond five
     assert list(read_classification(text, IMAGES, NUMBERS).values()) == [[7], [], [1, 2, 3, 4, 5]]
 
 

@@ -9,10 +9,10 @@ import torch
 from slow_judge import linear, photos
 from torch import nn
 
-from topfive.data import ImageSet
+from topfive.data import ClassLabel, ImageSet
 from topfive.data.draws import choosing
 from topfive.errors import BadData, BadFile, Misused
-from topfive.evaluation import evaluate, load_scores, score
+from topfive.evaluation import Scores, evaluate, load_scores, score
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.temperature import calibrate
@@ -126,3 +126,14 @@ def test_the_choosing_half_follows_from_each_id_alone() -> None:
     assert 900 < half.sum() < 1100
     assert choosing(ids[::-1]).tolist() == half[::-1].tolist()
     assert choosing(ids[7:8]).tolist() == [half[7]]
+
+
+def test_the_half_that_fitted_judges_nothing_where_an_image_was_added() -> None:
+    """The set is another one then, and the images are the same."""
+    ids = tuple(f"{index}.png" for index in range(60))
+    fitted = {"temperature": 2.0, "data": "before", "split": "test", "half": True}
+    classes = tuple(ClassLabel(key, key) for key in "abc")
+    scores = Scores("mlp", "test", torch.rand(60, 1, 3), torch.arange(60) % 3, ids, classes, "logits", data="after")
+    assert torch.equal(replace(scores, calibration=fitted).unfitted, ~torch.from_numpy(choosing(ids)))
+    assert replace(scores, calibration=fitted | {"half": False}).unfitted.all()
+    assert not replace(scores, calibration=fitted | {"half": False, "data": "after"}).unfitted.any()

@@ -124,3 +124,13 @@ def test_files_that_are_not_of_this_sitting_are_left_alone(tmp_path: Path) -> No
         Sitting(images([5] * 7), 4, 0, file)
     with pytest.raises(Misused, match="holds 1 answers to another choice of images; give its --images and --seed"):
         Sitting(data, 1, 2, file)
+
+
+def test_two_sittings_on_one_file_lose_no_answer(tmp_path: Path) -> None:
+    data, file = images([10, 10]), tmp_path / "person.safetensors"
+    one, other = (Sitting(data, 5, 0, file) for _ in range(2))
+    one.answer(0, [0])
+    with pytest.raises(Misused, match="holds answers that another sitting gave meanwhile; stop it, and call again"):
+        other.answer(0, [1])
+    one.answer(1, [0])
+    assert len(load_scores(file).ids) == 2

@@ -174,6 +174,8 @@ def _synsets(where: str, content: bytes) -> tuple[tuple[Synset, ...], int | None
 def _check(where: str, synsets: Sequence[Synset]) -> None:
     """Numbers and wnids must differ, and children exist, or labels would lead elsewhere."""
     numbers = {one.number for one in synsets}
+    if all(one.children for one in synsets):
+        raise BadFile(f"{where}: expected classes without children, found none; get the kit again")
     lost = [child for one in synsets for child in one.children if child not in numbers]
     if len(numbers) < len(synsets) or len({one.wnid for one in synsets}) < len(synsets) or lost:
         found = f"a child {lost[0]} that is not there" if lost else "one number or wnid twice"

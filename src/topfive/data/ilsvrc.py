@@ -53,7 +53,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Truth:
-    """The labels of numbered images. wnids: by number. said: where they come from. images: how many there should be."""
+    """The labels of numbered images. wnids: by number. said: where they come from. year: of the images, if known."""
 
     wnids: Mapping[int, str]
     said: str
@@ -69,7 +69,7 @@ def parts_of(root: Path, folders: list[Path], files: list[Path]) -> Parts | None
     kits = [one for one in kits if one.is_dir()] or kits
     places: dict[str, Path] = {}
     spare: list[Path] = []
-    for one in sorted((*folders, *files), key=lambda one: one in files):  # an unpacked folder before its tar
+    for one in (*folders, *files):  # an unpacked folder before its tar
         split = _split_named(one) if one.is_dir() or one.suffix == ".tar" else None
         if split in places and one.is_dir():
             raise BadData(f"{root}: expected one {places[split].name}/, got {one.name}/ too; merge them or remove one")
@@ -223,12 +223,12 @@ def _truth(parts: Parts, kit: Devkit | None, split: str) -> Truth | None:
         wnids = {one.number: one.wnid for one in kit.leaves}
         truth, name, year = kit.truth.get(split), kit.name, kit.year
         for file, match in mine.items():
-            if truth is None and SPLITS[match[2]] == split and int(match[1]) == year:
+            if truth is None and SPLITS[match[2]] == split and min(int(match[1]), LASTING) == year:
                 truth, name = read_truth(str(file), file.read_bytes(), set(wnids)), file.name
         if truth is not None:
             return Truth({image: wnids[number] for image, number in enumerate(truth, 1)}, name, year)
     files = [file for file in parts.label_files if file not in mine or SPLITS[mine[file][2]] == "val"]
-    if kit or split != "val" or not files:
+    if (kit and kit.year not in (None, LASTING)) or split != "val" or not files:
         return None
     if len(files) > 1:
         raise BadData(

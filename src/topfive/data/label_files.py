@@ -76,7 +76,9 @@ def _labels(path: Path) -> dict[int, str]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(f"{path}: could not be read ({error}); give a text file with a label a line") from error
-    rows = [(line, re.split(r"[,\s]+", text.strip())) for line, text in enumerate(lines, 1) if text.strip()]
+    rows = [(line, re.split(r"[,\s]+", text.strip())) for line, text in enumerate(lines, 1)]
+    while rows and rows[-1][1] == [""]:
+        rows.pop()
     if rows and path.suffix.lower() == ".csv" and not IMAGE.search(rows[0][1][0]) and not _is_label(rows[0][1][0]):
         del rows[0]  # the names of the columns
     found: dict[int, str] = {}

@@ -4,12 +4,17 @@ A tar inside a tar is read in the same way, since its bytes lie in one piece. Fo
 a file of a folder would be: threads share no position, and of the archive no more than that file is in memory.
 """
 
+import gzip
+import io
 import os
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from topfive.errors import BadFile
+
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,19 @@ def members(archive: Path | Packed) -> list[Packed]:
 
 
 def read_archive(path: Path) -> dict[str, bytes]:
-    """All files of a small tar, compressed or not: name -> content. BadFile for another file or a broken one."""
+    """All files of a small tar, compressed by gzip or not: name -> content. BadFile for another file or a broken one.
+
+    It is unpacked to its end, where gzip's checksum lies, and must end as tars do: a damaged kit has other labels.
+    """
     try:
-        with tarfile.open(path, "r:*") as tar:
+        content = path.read_bytes()
+        content = gzip.decompress(content) if content.startswith(GZIP) else content
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as tar:
             found = {one.name: tar.extractfile(one) for one in tar if one.isfile()}
-            return {name: file.read() for name, file in found.items() if file is not None}
-    except (OSError, EOFError, tarfile.TarError) as error:  # EOFError: a cut gzip
+            files = {name: file.read() for name, file in found.items() if file is not None}
+            whole = content[tar.offset : tar.offset + tarfile.BLOCKSIZE] == bytes(tarfile.BLOCKSIZE)
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise BadFile(f"{path}: expected a tar, could not read it ({error}); get it again") from error
+    if not whole:
+        raise BadFile(f"{path}: expected a whole tar, found it cut short after {len(files):,} file(s); get it again")
+    return files

@@ -125,6 +125,9 @@ def risk_coverage(confidence: Tensor, right: Tensor) -> Coverage:
 
 
 def threshold_for(curve: Coverage, error: float) -> float | None:
-    """The least confidence to answer from, so that at most `error` of the answers are wrong; None if none will do."""
-    fits = (curve.error <= error).nonzero()
+    """The least confidence to answer from, so that at most `error` of the answers are wrong; None if none will do.
+
+    What has no confidence is never answered.
+    """
+    fits = ((curve.error <= error) & curve.confidence.isfinite()).nonzero()
     return float(curve.confidence[fits[-1, 0]]) if len(fits) else None

@@ -6,14 +6,17 @@ the mean over overlaps of 0.5, 0.55, ... 0.95 and over classes, of the 100 sures
 
 import contextlib
 import io
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from topfive.data.boxes import Box
 from topfive.errors import BadShape, MissingExtra
+from topfive.evaluation.boxes import check_boxes
 
 # What COCO's library prints, in its order.
 FIGURES = (
@@ -60,7 +63,10 @@ def coco_figures(
     labels = sorted({one.label for one in truths} | {one.label for one in found})
     known, given = (_annotations(marks, images, labels, by) for marks in (truths, found))
     # The sides of images, which the library asks for where there are masks.
-    sizes = {row["image_id"]: row["segmentation"]["size"] for row in known if by == "masks"}
+    sizes: dict[int, list[int]] = {}
+    for row in (*known, *given) if by == "masks" else ():
+        if sizes.setdefault(row["image_id"], row["segmentation"]["size"]) != row["segmentation"]["size"]:
+            raise BadShape(f"coco_figures: expected masks of one size on {images[row['image_id']]}, got others")
     tables = COCO(), COCO()
     with contextlib.redirect_stdout(io.StringIO()):  # the library tells of its progress
         for table, annotations in zip(tables, (known, given), strict=True):
@@ -90,6 +96,8 @@ def _annotations(
     for number, mark in enumerate(marks, 1):
         if mark.image not in image_of:
             raise BadShape(f"coco_figures: expected marks of the {len(images)} images, got one of {mark.image}")
+        if not math.isfinite(getattr(mark, "confidence", 1.0)):
+            raise BadShape(f"coco_figures: expected finite confidences, got another on {mark.image}")
         rows.append({
             "id": number, "image_id": image_of[mark.image], "category_id": label_of[mark.label],
             "iscrowd": int(isinstance(mark, Truth) and mark.crowd), "score": getattr(mark, "confidence", 1.0),
@@ -101,10 +109,12 @@ def _annotations(
 def _place(mark: Detection | Truth, by: By) -> dict[str, Any]:
     """Where a mark lies, as COCO writes it: left, top, width and height, or the mask's runs."""
     if by == "boxes":
+        check_boxes(f"coco_figures, {mark.image}", torch.tensor([mark.box[:4]], dtype=torch.float64))
         width, height = mark.box.right - mark.box.left + 1, mark.box.bottom - mark.box.top + 1
         return {"bbox": [mark.box.left, mark.box.top, width, height], "area": width * height}
-    if mark.mask is None:
-        raise BadShape(f"coco_figures: expected a mask of each mark, got none on {mark.image}; judge boxes")
+    if mark.mask is None or mark.mask.dtype != np.bool_:
+        found = "none" if mark.mask is None else f"one of {mark.mask.dtype}"
+        raise BadShape(f"coco_figures: expected a bool mask of each mark, got {found} on {mark.image}")
     from pycocotools.mask import encode
 
     return {"segmentation": encode(np.asfortranarray(mark.mask, dtype=np.uint8)), "area": int(mark.mask.sum())}

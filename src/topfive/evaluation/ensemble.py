@@ -35,7 +35,9 @@ def together(each: Sequence[Scores]) -> list[Scores]:
             raise BadData(f"ensemble: expected one list of classes, got two of {names}; score both on the same data")
         columns = torch.tensor([theirs.index(key) for key in keys])
         places = torch.tensor([keys.index(key) for key in theirs])
-        same = replace(other, classes=first.classes, scores=other.scores[..., columns], labels=places[other.labels])
+        same = other
+        if keys != theirs:
+            same = replace(other, classes=first.classes, scores=other.scores[..., columns], labels=places[other.labels])
         if first.ids != other.ids:
             different = next((a for a, b in zip(first.ids, other.ids, strict=False) if a != b), "their number")
             raise BadData(f"ensemble: expected the same images, those of {names} differ in {different}; score anew")
@@ -58,7 +60,9 @@ def average(each: Sequence[Scores], weights: Sequence[float] | None = None) -> S
     if len(shares) != len(each) or bool((shares < 0).any()) or not float(shares.sum()) > 0:
         raise Misused(f"ensemble: expected {len(each)} weights, none below 0 and one above, got {shares.tolist()}")
     taken = [(float(share / shares.sum()), one) for share, one in zip(shares, each, strict=True) if share > 0]
-    total = torch.stack([one.averaged.double().log_softmax(1) + math.log(share) for share, one in taken]).logsumexp(0)
+    total = torch.full(taken[0][1].averaged.shape, -math.inf, dtype=torch.float64)
+    for share, one in taken:  # one by one: seven models of 50,000 images x 1,000 classes must fit
+        torch.logaddexp(total, one.averaged.double().log_softmax(1) + math.log(share), out=total)
     costliest = max((one for _, one in taken), key=lambda one: one.cost)
     broken = {image.id: image for _, one in taken for image in one.broken}
     return replace(
@@ -85,7 +89,9 @@ def select(each: Sequence[Scores], seed: int = 0, most: int = 20) -> Selection:
     chosen = torch.from_numpy(uniform(seed, 3, id_keys(each[0].ids), 1)[:, 0] < SELECTING)
     if not chosen.any() or chosen.all():
         raise BadData(f"ensemble: expected images enough to choose and to judge, got {len(chosen)}; give more images")
-    answers = [one.probabilities[chosen] for one in each]
+    for one in each:
+        one.check_probabilities()
+    answers = [one.averaged[chosen].double().softmax(1) for one in each]  # as `average` takes them
     labels = each[0].labels[chosen]
     total, taken, fewest = torch.zeros_like(answers[0]), list[int](), len(labels) + 1
     while len(taken) < most:

@@ -122,7 +122,7 @@ def read_hierarchy(path: Path) -> Hierarchy:
     Raises BadData where the file cannot be read or a line holds something else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(
             f"{path}: could not be read ({error}); give a text file with a parent and a child a line"
@@ -205,26 +205,34 @@ def least_costly(probabilities: Tensor, costs: Tensor) -> Tensor:
     return -(probabilities @ costs.to(probabilities))
 
 
-def judge_mistakes(scores: Tensor, probabilities: Tensor, labels: Tensor, costs: Tensor) -> dict[str, Any]:
+def judge_mistakes(
+    scores: Tensor, probabilities: Tensor, labels: Tensor, costs: Tensor, unfitted: Tensor
+) -> dict[str, Any]:  # fmt: skip
     """The figures of a report by a tree, as JSON: each a mean over images with its interval and their number.
 
     Those of five answers are None where five or fewer classes make them undefined (law 6), severity where no answer is
-    wrong. least_cost: those of the answers by `least_costly`. scores, probabilities: (N, classes), NaN for an image
-    that could not be decoded.
+    wrong. least_cost: those of the answers by `least_costly`, which the temperature changes, on the images that did not
+    fit it (law 10); None where there are none. scores, probabilities: (N, classes), NaN for an image that could not be
+    decoded. unfitted: (N,) bool.
     """
     five = guesses(scores, labels, costs, min(5, scores.shape[1])).double()
     defined = scores.shape[1] > 5
-    careful = least_costly(probabilities, costs)
-    wrong = int((label_ranks(careful, labels) > 0).sum())
     return {
         "hierarchical_cost": _mean(five.amin(1)) if defined else None,
         "distance_5": _mean(five.mean(1)) if defined else None,
         **_first_answers(five[:, 0]),
-        "least_cost": {
-            "top1_error": wrong / len(labels),
-            "top1_interval": wilson(wrong, len(labels)),
-            **_first_answers(guesses(careful, labels, costs, 1)[:, 0].double()),
-        },
+        "least_cost": _careful(probabilities[unfitted], labels[unfitted], costs) if unfitted.any() else None,
+    }
+
+
+def _careful(probabilities: Tensor, labels: Tensor, costs: Tensor) -> dict[str, Any]:
+    answers = least_costly(probabilities, costs)
+    wrong = int((label_ranks(answers, labels) > 0).sum())
+    return {
+        "images": len(labels),
+        "top1_error": wrong / len(labels),
+        "top1_interval": wilson(wrong, len(labels)),
+        **_first_answers(guesses(answers, labels, costs, 1)[:, 0].double()),
     }
 
 

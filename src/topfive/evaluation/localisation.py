@@ -6,7 +6,7 @@ arXiv:1409.0575, sec. 4.2: class right, and a box on any of the image's objects 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from topfive.data.boxes import FILE, Box, read_boxes
 from topfive.data.decode import shape
-from topfive.data.imageset import ImageSet
+from topfive.data.imageset import Broken, ImageSet
 from topfive.errors import BadData, BadFile, Misused, look_up
 from topfive.evaluation.boxes import Guesses, Instances, is_found
 from topfive.evaluation.intervals import wilson
@@ -75,14 +75,17 @@ def place(data: ImageSet, split: str, predictor: str) -> Placed:
     return Placed(predictor, on_object)
 
 
-def judge_places(placed: Placed, ids: tuple[str, ...], ranks: Tensor, classes: int) -> dict[str, Any]:
-    """The figures of a report, as JSON. ranks: (N,), see `metrics.label_ranks`.
+def judge_places(
+    placed: Placed, ids: tuple[str, ...], ranks: Tensor, classes: int, broken: Sequence[Broken] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """The figures of a report, as JSON. ranks: (N,), see `metrics.label_ranks`. broken: wrong in every figure.
 
     images: those with an object of their class; errors are shares of them. box_error: of the box alone. Top-5 is None
     where it is not defined (law 6).
     """
     rows = [row for row, id_ in enumerate(ids) if id_ in placed.on_object]
-    lies = torch.tensor([placed.on_object[ids[row]] for row in rows])
+    unread = {image.id for image in broken}
+    lies = torch.tensor([placed.on_object[ids[row]] and ids[row] not in unread for row in rows])
 
     def error(name: str, right: Tensor) -> dict[str, Any]:
         wrong = int((~(right & lies)).sum())

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from topfive.data.challenge import challenge_classes
 from topfive.errors import BadData, BadFile
 from topfive.metrics import any_label_ranks
 
@@ -59,10 +60,11 @@ def real_error(
     scores: (N, 1000). keys: the classes' wnids, in the order of the scores: ReaL counts them in sorted order, the
     development kits in another (law 1). Ties and NaN count against the labels. Raises BadData for other classes.
     """
-    if len(set(keys)) != 1000 or scores.shape[1] != 1000:
+    known = {label.key for label in challenge_classes()}
+    if set(keys) != known or scores.shape[1] != len(keys):
         raise BadData(
-            f"ReaL: expected ILSVRC's 1,000 classes, got {len(set(keys))} keys and scores of {scores.shape[1]}; give a "
-            "model of these"
+            f"ReaL: expected ILSVRC's 1,000 classes by their wnids, got {len(known & set(keys))} of them, "
+            f"{len(set(keys) - known)} other keys and scores of {scores.shape[1]}; give a model of these"
         )
     column = {key: place for place, key in enumerate(keys)}
     columns = [column[key] for key in sorted(keys)]

@@ -91,13 +91,17 @@ def _in_the_tree(tree: dict[str, Any], classes: int) -> list[str]:
     """Lines on the costs of mistakes."""
     best, five = tree["hierarchical_cost"], tree["distance_5"]
     of_five = f"best of 5 {_cost(best)}, mean of 5 {_cost(five)}" if best else f"of 5 not defined for {classes} classes"
-    careful = tree["least_cost"]
-    return [
+    lines = [
         f"  cost in the tree: {of_five}, first answer {_cost(tree['distance_1'])}",
         f"  severity of mistakes: {_severity(tree)}",
-        f"  answers of least expected cost: top-1 error {_percent(careful['top1_error'], careful['top1_interval'])}, "
-        f"cost {_cost(careful['distance_1'])}, severity {_severity(careful)}",
     ]
+    if careful := tree["least_cost"]:
+        lines.append(
+            f"  answers of least expected cost on {careful['images']} images: top-1 error "
+            f"{_percent(careful['top1_error'], careful['top1_interval'])}, cost {_cost(careful['distance_1'])}, "
+            f"severity {_severity(careful)}"
+        )
+    return lines
 
 
 def _if_sure(sure: dict[str, Any]) -> str:
@@ -180,10 +184,12 @@ def judge(
             "confusion": confusion(averaged, scores.labels).tolist(),
             "calibration": _calibration(scores),
             "abstention": judge_abstention(scores, max_error) if max_error is not None else None,
-            "hierarchy": judge_mistakes(averaged, scores.probabilities, scores.labels, tree.costs(keys))
+            "hierarchy": judge_mistakes(
+                averaged, scores.probabilities, scores.labels, tree.costs(keys), scores.unfitted
+            )
             if tree
             else None,
-            "localisation": judge_places(placed, scores.ids, label_rank, classes) if placed else None,
+            "localisation": judge_places(placed, scores.ids, label_rank, classes, scores.broken) if placed else None,
             "broken": [vars(image) for image in scores.broken],
             "model": scores.model,
             "data": scores.data,
@@ -225,6 +231,8 @@ def evaluate(
     if tree is not None:
         tree.costs([label.key for label in model.classes])  # before an image is read
     placed = place(data, split, boxes) if boxes else None
+    if max_error is not None and not 0 <= max_error <= 1:
+        raise Misused(f"--max-error: expected a share from 0 to 1, got {max_error:g}")
     if submission is not None and (submission.exists() or submission == out):
         raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
     images = in_order(data, split) if submission is not None else []  # before hours are spent

@@ -93,10 +93,16 @@ class Scores:
 
     @property
     def unfitted(self) -> Tensor:
-        """The images that the temperature was not fitted on, (N,) bool: those that may judge it (law 10)."""
+        """The images that the temperature was not fitted on, (N,) bool: those that may judge it (law 10).
+
+        Of a temperature fitted on a half of the judged images that half is left out of any images, since the same ones
+        may lie in another set, with some added or moved.
+        """
         fitted = torch.zeros(len(self.ids), dtype=torch.bool)
-        if (self.calibration.get("data"), self.calibration.get("split")) == (self.data, self.split):
-            fitted[:] = torch.from_numpy(choosing(self.ids)) if self.calibration["half"] else True
+        if self.calibration.get("half"):
+            fitted = torch.from_numpy(choosing(self.ids))
+        elif (self.calibration.get("data"), self.calibration.get("split")) == (self.data, self.split):
+            fitted[:] = True
         return ~fitted
 
     def check_probabilities(self) -> None:

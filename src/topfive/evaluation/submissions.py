@@ -23,6 +23,7 @@ from topfive.evaluation.scores import Scores
 from topfive.files import write_text
 
 GUESSES = 5
+AT_ONCE = 4096  # images whose answers are ordered together
 COLUMNS = ["ImageId", "PredictionString"]
 NUMBER = re.compile(r"_(?:val|test)_(\d{8})\.\w+$")
 
@@ -52,7 +53,11 @@ def best_five(scores: Scores, numbers: Numbers) -> dict[str, list[int]]:
     """The numbers of the five best classes of each image by its id, best first; none where it could not be decoded."""
     classes = [numbers[label.key] for label in scores.classes]
     averaged = scores.averaged
-    order = averaged.argsort(dim=1, descending=True, stable=True)[:, :GUESSES].tolist()
+    order = [
+        best
+        for part in torch.split(averaged, AT_ONCE)
+        for best in part.argsort(dim=1, descending=True, stable=True)[:, :GUESSES].tolist()
+    ]
     answered = (~averaged.isnan().any(1)).tolist()
     return {
         id_: [classes[column] for column in best] if known else []
@@ -73,7 +78,7 @@ def read_classification(path: Path, images: Sequence[str], numbers: Numbers) -> 
     found, codes = {}, _codes(numbers)
     for where, id_, words in _rows(path, images):
         labels = [_class(where, word, codes) for word in words]
-        found[id_] = [number for number in labels if number][:GUESSES]
+        found[id_] = [number for number in labels[:GUESSES] if number]  # what stands beyond five does not count
     return found
 
 
@@ -94,7 +99,7 @@ def read_localisation(path: Path, images: Sequence[str], numbers: Numbers) -> di
     for where, id_, words in _rows(path, images):
         groups = _groups(where, words, 5, "class left top right bottom")
         kept = [(_class(where, word, codes), _figures(where, box)) for word, *box in groups]
-        kept = [(number, box) for number, box in kept if number][:GUESSES]
+        kept = [(number, box) for number, box in kept[:GUESSES] if number]
         found[id_] = Guesses(
             torch.tensor([number for number, _ in kept], dtype=torch.int64),
             torch.tensor([box for _, box in kept], dtype=torch.float64).reshape(-1, 4),
@@ -110,6 +115,8 @@ def write_detection(path: Path, found: Mapping[int, Detections], images: Sequenc
     lines = []
     for number, own in sorted(found.items()):
         for id_, confidence, box in zip(own.images, own.confidence.tolist(), own.boxes.tolist(), strict=True):
+            if id_ not in place:
+                raise Misused(f"submission: expected detections on the {len(images):,} images, got one on {id_}")
             figures = [_figure(confidence), *map(_figure, box)]
             rows[id_] += [names[number], *figures]
             lines.append((place[id_], " ".join([str(place[id_]), str(number), *figures])))
@@ -220,5 +227,7 @@ def _figures(where: str, words: Sequence[str]) -> list[float]:
 
 
 def _figure(value: float) -> str:
-    """A number with no digit more than it needs."""
+    """A number with no digit more than it needs. Misused for one that is not finite."""
+    if not math.isfinite(value):
+        raise Misused(f"submission: expected finite confidences and boxes, got {value}; leave such guesses out")
     return str(int(value)) if value == int(value) else repr(value)

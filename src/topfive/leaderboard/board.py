@@ -22,7 +22,7 @@ from topfive.evaluation.intervals import compare_all, ranks
 from topfive.evaluation.report import judge, right_answers
 from topfive.evaluation.scores import Scores
 from topfive.leaderboard import terminal
-from topfive.leaderboard.mistakes import find_mistakes
+from topfive.leaderboard.mistakes import find_mistakes, wrong_answers
 from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models.count import count_layers, total
 from topfive.models.modelfile import Model, lay_out
@@ -196,9 +196,11 @@ def hardest(data: ImageSet, scored: dict[str, Scores]) -> list[dict[str, Any]]:
     """The images that most entries got wrong, with what each answered and a thumbnail; broken ones are left out."""
     if not scored:
         return []
-    misses = torch.stack([~right_answers(scores) for scores in scored.values()]).sum(0)
+    right = {name: right_answers(scores) for name, scores in scored.items()}
+    misses = torch.stack([~one for one in right.values()]).sum(0)
     first = next(iter(scored.values()))
-    readable = first.averaged.isfinite().all(1)
+    broken = {image.id for image in first.broken}
+    readable = torch.tensor([id_ not in broken for id_ in first.ids])
     order = torch.argsort(torch.where(readable, misses, -1), descending=True, stable=True)[:HARDEST].tolist()
     split = data.split(data.judged)
     found = []
@@ -212,11 +214,19 @@ def hardest(data: ImageSet, scored: dict[str, Scores]) -> list[dict[str, Any]]:
                 "missed_by": int(misses[row]),
                 "of": len(scored),
                 "answers": {
-                    name: scores.classes[int(scores.averaged[row].argmax())].key for name, scores in scored.items()
+                    name: _answer(data, scores, row, bool(right[name][row])) for name, scores in scored.items()
                 },
                 "image": thumbnail(to_pixels(split.image(row))),
             })  # fmt: skip
     return found
+
+
+def _answer(data: ImageSet, scores: Scores, row: int, right: bool) -> str:
+    """The class key that was answered on an image: the label where it counts as right, and "" where nothing was."""
+    if right:
+        return scores.classes[int(scores.labels[row])].key
+    place = int(wrong_answers(data, scores, torch.tensor([row])).answered[0])
+    return data.classes[place].key if place >= 0 else ""
 
 
 def to_csv(board: dict[str, Any]) -> str:

@@ -52,6 +52,9 @@ def contest(
     Returns the content of leaderboard.json. Raises Misused when `out` holds another contest.
     """
     started = time.perf_counter()
+    for option, limit in (("--max-mb", max_mb), ("--max-ms", max_ms)):
+        if limit is not None and not 0 <= limit < math.inf:
+            raise Misused(f"{option}: expected a number from 0 on, got {limit:g}; leave it out for no limit")
     if minutes is not None and not 0 < minutes < math.inf:
         raise Misused(
             f"--minutes: expected a number above 0, got {minutes:g}; give the minutes for everything together"

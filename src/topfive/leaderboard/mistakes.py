@@ -109,7 +109,7 @@ def wrong_answers(data: ImageSet, scores: Scores, rows: Tensor) -> WrongAnswers:
     averaged = scores.averaged
     answered, probability = [torch.empty(0, dtype=torch.long)], [torch.empty(0, dtype=torch.double)]
     for part in torch.split(rows, AT_ONCE):
-        found = averaged[part].double()
+        found = averaged[part].double() / scores.temperature
         whole = ~found.isnan().any(1)
         rivals = found.scatter(1, scores.labels[part, None], float("-inf"))
         top, column = rivals.max(1)
@@ -187,9 +187,8 @@ def _agreed(data: ImageSet, scored: Sequence[Scores], rows: Tensor) -> list[dict
     probability = torch.stack([one.probability for one in given])
     same = (answers[:, None] == answers[None]) & (answers >= 0)  # (entries, entries, M): who said the same
     votes = same.sum(0).double()
-    weight = votes + (same * probability[:, None]).sum(0) / (
-        len(scored) + 1
-    )  # a sum of probabilities parts equal votes
+    # A sum of probabilities, below 1, parts equal votes.
+    weight = votes + (same * probability[:, None]).sum(0) / (len(scored) + 1)
     top, voter = weight.max(0)
     order = top.argsort(descending=True, stable=True)[:STRIP].tolist()
     return [

@@ -76,8 +76,9 @@ class PReluNet(Classifier):
     def everywhere(self, maps: Tensor) -> Tensor:
         """fc2 of each window of the last maps that is as large as a crop's: the paper's testing (sec. 3)."""
         squares = windows(self._maps_of(maps), self.window)  # -> (N, rows, columns, C, window, window)
-        codes = self._code_of(squares.flatten(0, 2))  # -> (N * rows * columns, 4096)
-        return codes.view(*squares.shape[:3], -1)
+        # Row by row, since all windows at once are copied, and would take gigabytes of a large image.
+        rows = [self._code_of(row.flatten(0, 1)).view(*row.shape[:2], -1) for row in squares.unbind(1)]
+        return torch.stack(rows, 1)  # -> (N, rows, columns, 4096)
 
     def _maps_of(self, maps: Tensor) -> Tensor:
         """Sizes at line ends, here and below, are those of model A on 224-px crops."""

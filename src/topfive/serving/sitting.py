@@ -81,6 +81,9 @@ class Sitting:
                 before, scores=torch.cat([before.scores, kept.scores]), labels=torch.cat([before.labels, kept.labels]),
                 ids=before.ids + kept.ids, broken=before.broken + broken,
             )  # fmt: skip
+        there = load_scores(self.file).ids if self.file.exists() else ()
+        if there != (self.scores.ids if self.scores else ()):
+            raise Misused(f"{self.file}: holds answers that another sitting gave meanwhile; stop it, and call again")
         kept.save(self.file)  # before anything else: what follows cannot fail
         self.scores, self._shown = kept, None
         self._left.pop(0)

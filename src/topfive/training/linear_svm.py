@@ -191,14 +191,14 @@ def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Sv
         return best
     held_out, starts = folds >= 0, dict.fromkeys(judged, start)
     for c in stage.costs:
-        margins = torch.zeros(len(codes), classes)
+        margins = torch.zeros(int(held_out.sum()), classes)
         for fold in judged:
-            seen = folds != fold
-            starts[fold] = solve(codes[seen], labels[seen], starts[fold], c, stage, seed)
-            margins[~seen] = margins_of(codes[~seen], starts[fold])
-        wrong = int((margins.argmax(1) != labels)[held_out].sum())
+            known, unknown = folds != fold, folds == fold
+            starts[fold] = solve(codes[known], labels[known], starts[fold], c, stage, seed)
+            margins[unknown[held_out]] = margins_of(codes[unknown], starts[fold])
+        wrong = int((margins.argmax(1) != labels[held_out]).sum())
         if wrong < fewest:
-            best, fewest = Chosen(c, starts[judged[-1]], margins[held_out]), wrong
+            best, fewest = Chosen(c, starts[judged[-1]], margins), wrong
         if len(stage.costs) > 1:
             by = "of the held-out images" if len(judged) == 1 else f"in {len(judged)} folds"
             log.info("  c = %g: %d of %d wrong %s", c, wrong, int(held_out.sum()), by)
