@@ -103,11 +103,17 @@ def test_vgg_is_its_paper_s_fully_convolutional_net() -> None:
         torch.testing.assert_close(net.dense(images), maps.mean((2, 3)), rtol=0, atol=1e-5)
 
 
+def kept_by(part: nn.Module) -> list[Tensor]:
+    """Filled with what a part of a network gives, each time that it is called."""
+    kept: list[Tensor] = []
+    part.register_forward_hook(lambda _module, _inputs, maps: kept.append(maps))
+    return kept
+
+
 def test_a_net_that_ends_in_a_mean_gives_the_mean_of_the_scores_at_all_positions() -> None:
     net = drawn("resnet18_b_small")
     images = some_images(48, 64)
-    kept: list[Tensor] = []
-    net.conv5_x.register_forward_hook(lambda _module, _inputs, maps: kept.append(maps))
+    kept = kept_by(net.conv5_x)
     with torch.inference_mode():
         found = net.dense(images)
         scores = net.fc(kept[0].movedim(1, 3))  # at every position
@@ -119,8 +125,7 @@ def test_a_pyramid_sees_windows_as_large_as_a_crop_s() -> None:
     """Each window of the last maps by itself through the pyramid and the layers after it."""
     net = drawn("prelu_net_a_small")
     images = some_images(48, 40)
-    kept: list[Tensor] = []
-    net.stage3.register_forward_hook(lambda _module, _inputs, maps: kept.append(maps))
+    kept = kept_by(net.stage3)
     with torch.inference_mode():
         found = net.dense(images)
         maps = kept[0]

@@ -38,12 +38,18 @@ def fresh() -> nn.Module:
     return build("mlp", 10, image=8, hidden=12)
 
 
-def fit(stage: Sgd, data: ImageSet, folder: Path, net: nn.Module | None = None, steps: int | None = None) -> SgdLoop:
-    """Run the stage on the training images; `loop.judged` are the weights it hands on."""
+class Ended(SgdLoop):
+    """A loop that keeps the weights it handed on."""
+
+    judged: nn.Module
+
+
+def fit(stage: Sgd, data: ImageSet, folder: Path, net: nn.Module | None = None, steps: int | None = None) -> Ended:
+    """Run the stage on the training images."""
     loader = training_loader(data.split("train"), Geometry(8, 8), stage, 5, 1, torch.device("cpu"))
     pace = Pace(steps or stage.steps(len(loader)))
-    loop = SgdLoop(net or fresh(), stage, loader, folder, Progress(), pace, {})
-    loop.judged = loop.fit()  # type: ignore[attr-defined]
+    loop = Ended(net or fresh(), stage, loader, folder, Progress(), pace, {})
+    loop.judged = loop.fit()
     return loop
 
 
@@ -95,7 +101,7 @@ def test_weights_are_those_of_a_loop_written_by_hand(
     for ours, theirs in zip(loop.classifier.parameters(), weights, strict=True):
         torch.testing.assert_close(ours.detach(), theirs, rtol=1e-4, atol=1e-6)
     judged = averages if "ema_decay" in changes else weights
-    for ours, theirs in zip(loop.judged.parameters(), judged, strict=True):  # type: ignore[attr-defined]
+    for ours, theirs in zip(loop.judged.parameters(), judged, strict=True):
         torch.testing.assert_close(ours.detach(), theirs, rtol=1e-4, atol=1e-6)
     said = read(tmp_path)
     assert [record["epoch"] for record in said] == [1, 2]

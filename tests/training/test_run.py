@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -159,10 +160,10 @@ def test_a_stop_at_the_very_last_step_is_heard_and_the_run_is_whole(
     whole = train("pixels_linear", few_digits, tmp_path / "whole", recipe=recipe)
     plain = loop.SgdLoop._step
 
-    def stop_at_two(self: loop.SgdLoop, *given: object) -> tuple[float, int]:
+    def stop_at_two(self: loop.SgdLoop, *given: Any) -> dict[str, float]:
         if self.progress.step == 1:
             signal.raise_signal(signal.SIGINT)
-        return plain(self, *given)  # type: ignore[arg-type]
+        return plain(self, *given)
 
     monkeypatch.setattr(loop.SgdLoop, "_step", stop_at_two)
     with pytest.raises(Interrupted, match=r"run: stopped; go on with --resume"):
@@ -192,10 +193,10 @@ def test_a_repeated_run_that_is_stopped_before_a_leg_still_takes_it(
     recipe = quick("mlp", epochs=50, batch_size=20, model__hidden=8)
     legs, plain = [(0, 40), (20, 31)], loop.SgdLoop._step
 
-    def stop_at_nineteen(self: loop.SgdLoop, *given: object) -> dict[str, float]:
+    def stop_at_nineteen(self: loop.SgdLoop, *given: Any) -> dict[str, float]:
         if self.progress.step == 18 and self.taken == 18:
             signal.raise_signal(signal.SIGINT)
-        return plain(self, *given)  # type: ignore[arg-type]
+        return plain(self, *given)
 
     monkeypatch.setattr(loop.SgdLoop, "_step", stop_at_nineteen)
     with pytest.raises(Interrupted):
