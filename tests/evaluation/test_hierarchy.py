@@ -204,3 +204,9 @@ def test_real_mistakes_in_the_real_tree(real_data: Callable[[str], Path]) -> Non
     assert round(100 * float((cost == 0).double().mean()), 2) == 72.73
     any_other = float(costs.sum() / (1000 * 999))
     assert float(cost[cost > 0].mean()) < 0.7 * any_other
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    file = tmp_path / "tree.txt"
+    file.write_text("animal dog\nanimal cat\n", encoding="utf-8-sig")
+    assert read_hierarchy(file).costs(["dog", "cat"]).tolist() == [[0, 1], [1, 0]]

@@ -493,3 +493,10 @@ def test_an_entry_that_cannot_be_measured_is_reported_and_the_others_go_on(
     assert found["pixels_linear"]["status"] == "done"
     assert found["mlp"]["status"] == "failed"
     assert found["mlp"]["reason"] == "mlp: failed while it was measured (RuntimeError: not enough memory)"
+
+
+@pytest.mark.parametrize("option", ["max_mb", "max_ms"])
+def test_a_limit_that_is_no_number_is_refused_before_anything_is_trained(tmp_path: Path, option: str) -> None:
+    with pytest.raises(Misused, match=rf"--{option.replace('_', '-')}: expected a number from 0 on, got nan"):
+        contest("digits", ["pixels_linear"], 1, out=tmp_path / "held", **{option: float("nan")})
+    assert not (tmp_path / "held").exists()
