@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--entries", default=",".join(ENTRIES))
     parser.add_argument("--by-heart", action="store_true", help="64 images, judged on the same")
     parser.add_argument("--epochs", type=float, default=100)
-    parser.add_argument("--lr", help="a learning rate other than the recipe's")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
+                        help="a setting of the recipe, as in topfive train")  # fmt: skip
     parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
     set_up(asked.threads)
@@ -50,10 +51,10 @@ def main() -> None:
     if asked.by_heart:
         few = subset(data.split("train"), list(range(64)))
         data = ImageSet(f"64 of {data.name}", data.layout, data.classes, {"train": few, "test": few})
-    rows, figures = [], {"data": data.name, "epochs": asked.epochs, "lr": asked.lr}
+    rows, figures = [], {"data": data.name, "epochs": asked.epochs, "settings": asked.settings}
     for name in asked.entries.split(","):
         started = time.perf_counter()
-        settings = {"precision.compile": "no"} | ({"optimizer.lr": asked.lr} if asked.lr else {})
+        settings = {"precision.compile": "no"} | dict(setting.split("=") for setting in asked.settings)
         if asked.by_heart:
             settings |= BY_HEART | ({"model.dropout": "0.0"} if "dropout" in options_of(ZOO[name]) else {})
         recipe, _ = fit_recipe(name, data, settings=settings)
