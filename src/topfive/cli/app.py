@@ -57,13 +57,20 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def options(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
     """The whole ImageNet Challenge on your own images: train, judge and rank every era's classifier."""
     if version:
         import topfive
 
         print(topfive.__version__)
         raise typer.Exit
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and context.invoked_subcommand != "evaluate":
+        from topfive.errors import Misused
+
+        verb = context.invoked_subcommand
+        raise Misused(f"{verb}: runs as one process, only evaluate as several; leave out torchrun")
 
 
 @app.command()
@@ -192,7 +199,9 @@ def evaluate(
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.cli.evaluate import answer
 
-    print(answer(model, data, split, crops, scores, submission, tree, boxes, max_error, as_json))
+    told = answer(model, data, split, crops, scores, submission, tree, boxes, max_error, as_json)
+    if told is not None:
+        print(told)
 
 
 @app.command()

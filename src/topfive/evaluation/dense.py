@@ -34,7 +34,7 @@ def check_dense(model: Model) -> None:
 
 
 def dense_answers(
-    model: Model, images: Split, dense: Dense, batch_size: int, device: torch.device
+    model: Model, images: Split, dense: Dense, batch_size: int, device: torch.device, workers: int | None
 ) -> Iterator[tuple[list[int], Tensor, list[Broken], int]]:
     """Rows, their scores (N, views, classes), the images that could not be decoded, and pixels seen, part by part.
 
@@ -42,7 +42,7 @@ def dense_answers(
     """
     make = partial(dense.whole, geometry=model.geometry, step=model.classifier.multiple_of)
     largest = max(dense.short_sides(model.geometry.crop))
-    for rows, wholes, bad in made_of_each(images, make, max(DECODED, at_once(batch_size, largest, largest))):
+    for rows, wholes, bad in made_of_each(images, make, max(DECODED, at_once(batch_size, largest, largest)), workers):
         found = torch.empty(len(rows), dense.views, len(model.classes))
         for place in range(len(dense.sides)):
             for rows_alike, alike in _by_shape([whole[place] for whole in wholes], batch_size):

@@ -15,6 +15,7 @@ from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.localisation import Placed, judge_places, place
+from topfive.evaluation.ranks import ranks_here
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
 from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
@@ -237,9 +238,10 @@ def evaluate(
         raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
     images = in_order(data, split) if submission is not None else []  # before hours are spent
     scores = score(model, data, split, crops)
-    if out is not None:
+    writes = ranks_here().writes
+    if out is not None and writes:
         scores.save(out)
-    if submission is not None:
+    if submission is not None and writes:
         answers = best_five(scores, data.numbers)
         write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
     return judge(scores, tree, placed, max_error)

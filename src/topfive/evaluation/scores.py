@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from topfive.data.crops import Crops, cut, made_of_each, mirrors
 from topfive.data.dense import Dense
 from topfive.data.draws import choosing
 from topfive.data.geometry import to_images
-from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
+from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split, subset
 from topfive.data.loader import at_once, central_crops
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.dense import DECODED, check_dense, dense_answers
+from topfive.evaluation.ranks import ranks_here
 from topfive.files import read_tensors, write_tensors
 from topfive.models.modelfile import Model, best_device, lay_out
 
@@ -170,29 +171,68 @@ def load_scores(path: Path) -> Scores:
 
 def score(
     model: Model, data: ImageSet, split: str | None = None, crops: Crops | Dense = "1", batch_size: int = 250,
-    apart: bool = False,
+    apart: bool = False, workers: int | None = None,
 ) -> Scores:  # fmt: skip
     """What `model` answers on every image of a split, each exactly once, in the split's order.
 
     split: the judged one when left out. crops: of each image, see `data.crops` and `data.dense`. batch_size: crops seen
     at a time. apart: keep the scores of each crop, or of each whole image at each side, which take as many times the
-    memory. Raises BadData when the classes of the two are not the same, Misused for what `check_sees` refuses.
+    memory. workers: decoding threads, one a core when left out. Of several processes (`evaluation.ranks`) each judges a
+    share, and each returns the whole. Raises BadData when the classes of the two are not the same, Misused for what
+    `check_sees` refuses.
     """
     split = split or data.judged
     images = data.split(split)
     columns = model.align(data)
     check_sees(model, crops)
     seen = crops.views if isinstance(crops, Dense) else int(crops)
-    views = seen if apart else 1
+    processes = ranks_here()
+    if mirrors(crops) and not data.mirror and processes.writes:
+        log.warning("%s: mirror images of characters are other characters; --crops 5 has none", data.name)
+    share = images if processes.ranks == 1 else subset(images, list(processes.share(len(images))))
+    parts = processes.of_all(_of_share(model, share, crops, batch_size, apart, workers))
+    answers = parts[0].answers if len(parts) == 1 else torch.cat([part.answers for part in parts])  # no second copy
+    broken = tuple(image for part in parts for image in part.broken)
+    answered = sum(part.answered for part in parts)
+    assert len(answers) == answered + len(broken) == len(images), "an image was judged twice or not at all"
+    return Scores(
+        entry=model.entry,
+        split=split,
+        scores=answers,
+        labels=columns[images.labels],
+        ids=images.ids,
+        classes=model.classes,
+        kind=model.card.scores if apart or crops == "1" else "log-probabilities",
+        broken=broken,
+        model=model.sha256,
+        data=data.manifest,
+        each=1 if apart else seen,
+        dense=crops.sides if isinstance(crops, Dense) else (),
+        area=sum(part.pixels for part in parts) / (answered * seen * model.geometry.crop**2) if answered else 1.0,
+        calibration=model.calibration,
+    )
+
+
+class _Part(NamedTuple):
+    """What one process found on its share: answers (N, views, classes), NaN where broken. pixels: that were seen."""
+
+    answers: Tensor
+    answered: int
+    broken: list[Broken]
+    pixels: int
+
+
+def _of_share(
+    model: Model, images: Split, crops: Crops | Dense, batch_size: int, apart: bool, workers: int | None
+) -> _Part:
+    views = 1 if not apart else crops.views if isinstance(crops, Dense) else int(crops)
     answers = torch.full((len(images), views, len(model.classes)), torch.nan)
     broken: list[Broken] = []
-    if mirrors(crops) and not data.mirror:
-        log.warning("%s: mirror images of characters are other characters; --crops 5 has none", data.name)
     device = best_device()
     lay_out(model.classifier.to(device), torch.channels_last)
     answered = pixels = 0
     started = said_at = time.perf_counter()
-    for rows, found, bad, part in _answers(model, images, crops, batch_size, device):
+    for rows, found, bad, part in _answers(model, images, crops, batch_size, device, workers):
         if rows:
             answers[rows] = found if apart or crops == "1" else log_mean_probability(found)[:, None]
         answered, broken, pixels = answered + len(rows), broken + bad, pixels + part
@@ -202,23 +242,7 @@ def score(
             log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
                      (now - started) / done * (len(images) - done))  # fmt: skip
     model.classifier.to("cpu")
-    assert answered + len(broken) == len(images), "an image was judged twice or not at all"
-    return Scores(
-        entry=model.entry,
-        split=split,
-        scores=answers,
-        labels=columns[images.labels],
-        ids=images.ids,
-        classes=model.classes,
-        kind=model.card.scores if apart or crops == "1" else "log-probabilities",
-        broken=tuple(broken),
-        model=model.sha256,
-        data=data.manifest,
-        each=seen // views,
-        dense=crops.sides if isinstance(crops, Dense) else (),
-        area=pixels / (answered * seen * model.geometry.crop**2) if answered else 1.0,
-        calibration=model.calibration,
-    )
+    return _Part(answers, answered, broken, pixels)
 
 
 def check_sees(model: Model, crops: Crops | Dense) -> None:
@@ -230,21 +254,21 @@ def check_sees(model: Model, crops: Crops | Dense) -> None:
 
 
 def _answers(
-    model: Model, images: Split, crops: Crops | Dense, batch_size: int, device: torch.device
+    model: Model, images: Split, crops: Crops | Dense, batch_size: int, device: torch.device, workers: int | None
 ) -> Iterator[tuple[list[int], Tensor, list[Broken], int]]:
     """Rows, their scores (N, views, classes), the images that could not be decoded, and pixels seen, part by part."""
     geometry = model.geometry
     if isinstance(crops, Dense):
-        yield from dense_answers(model, images, crops, batch_size, device)
+        yield from dense_answers(model, images, crops, batch_size, device, workers)
         return
     if crops == "1":
-        for batch, bad in central_crops(images, geometry, batch_size, device=device):
+        for batch, bad in central_crops(images, geometry, batch_size, workers, device):
             scores = model.scores(batch.images)[:, None].cpu() if batch.rows else torch.empty(0)
             yield batch.rows, scores, bad, len(batch.rows) * geometry.crop**2
         return
     together = at_once(batch_size, geometry.crop, geometry.crop)
     make = partial(cut, crops=crops, geometry=geometry)
-    for rows, squares_of_each, bad in made_of_each(images, make, max(DECODED, together // int(crops))):
+    for rows, squares_of_each, bad in made_of_each(images, make, max(DECODED, together // int(crops)), workers):
         if not rows:
             yield rows, torch.empty(0), bad, 0
             continue

@@ -16,6 +16,7 @@ from topfive.data.imageset import ImageSet, fingerprint
 from topfive.errors import BadData, Misused
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.intervals import holm, mcnemar
+from topfive.evaluation.ranks import ranks_here
 from topfive.evaluation.report import Report, judge, right_answers
 from topfive.evaluation.scores import Scores, check_sees, load_scores, score
 from topfive.models.modelfile import Model
@@ -91,7 +92,7 @@ def _scores(model: Model, data: ImageSet, split: str, crops: Crops | Dense, fold
         return load_scores(file)
     log.info("%s on %s", model.entry, crops if isinstance(crops, Dense) else f"{crops} crop(s)")
     scores = score(model, data, split, crops)
-    if file is not None:
+    if file is not None and ranks_here().writes:
         scores.save(file)
     return scores
 
