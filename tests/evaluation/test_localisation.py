@@ -17,6 +17,7 @@ from topfive.errors import BadData, Misused, UnknownName
 from topfive.evaluation import Scores, judge
 from topfive.evaluation.boxes import Detections, Guesses, Instances, average_precision, localisation_error, objects_of
 from topfive.evaluation.localisation import centre, place, whole
+from topfive.evaluation.objects import Shown
 
 KEYS = "abcdefg"
 # Images of 20 x 10 px, 200 px in all. centre is 15 x 8 px, from (2, 1) to (16, 8).
@@ -73,6 +74,28 @@ def test_ten_images_counted_by_hand(tmp_path: Path) -> None:
             assert found[f"{name}_interval"] == pytest.approx((interval.low, interval.high))
         assert f"  localisation, box {predictor} (8 of 10 images have boxes): top-1 error " in report.to_text()
     assert judge(answers(data)).document["localisation"] is None
+
+
+def test_ten_images_by_the_scale_of_their_object_counted_by_hand(tmp_path: Path) -> None:
+    """Shares of 200 px: 4; 80; 90, 100, 120, 180, 200, 200. Ranks above 0 are errors."""
+    data = ten(tmp_path)
+    report = judge(answers(data), placed=place(data, "val", "whole"))
+    found = report.document["localisation"]["by_scale"]
+    # e/0 of 4 px is wrong; c/0 of 80 px and b/0 of 90 px are wrong and right; of six, a/0 and a/1 alone are right
+    assert [(one["from"], one["to"], one["images"]) for one in found] == [
+        (0, 1 / 16, 1), (1 / 16, 1 / 8, 0), (1 / 8, 1 / 4, 0), (1 / 4, 1 / 2, 2), (1 / 2, 1, 5)
+    ]  # fmt: skip
+    assert [one["top1_error"] for one in found] == [1, None, None, 1 / 2, 3 / 5]
+    assert "share of the image: below 1/16 100.0 % of 1, 1/4 to 1/2 50.0 % of 2, 1/2 and more 60.0 % of 5" in (
+        report.to_text()
+    )
+
+
+def test_a_scale_is_the_mean_of_an_images_objects() -> None:
+    two = torch.tensor([[0.0, 0, 9, 9], [0, 0, 4, 9]])
+    assert Shown(0, two, (10, 20)).scale == (100 + 50) / 2 / 200
+    assert Shown(0, two, None).scale is None
+    assert Shown(0, torch.tensor([[0.0, 0, 99, 99]]), (10, 20)).scale == 1.0  # a box beyond the image's border
 
 
 @pytest.mark.parametrize(("name", "say"), [("whole", whole), ("centre", centre)])

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+from topfive.data import open_data
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.evaluation import Scores
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.report import judge
 from topfive.leaderboard import mistakes
-from topfive.leaderboard.mistakes import confused_pairs, eras, find_mistakes, wrong_by_height
+from topfive.leaderboard.mistakes import by_scale, confused_pairs, eras, find_mistakes, wrong_by_height
 
 KEYS = ("animal/cat", "animal/dog", "thing/round/ball", "thing/round/plate", "thing/box", "thing/cup")
 IMAGES = 30
@@ -240,3 +242,43 @@ def test_an_image_that_is_gone_by_now_is_left_out(tmp_path: Path) -> None:
     assert found is not None
     assert found["surest"] == found["eras"]["all_miss"]["images"] == []
     assert found["eras"]["all_miss"]["count"] > 0
+
+
+def photos_with_boxes(folder: Path) -> tuple[ImageSet, list[float]]:
+    """Twelve images of 20 x 10 px in two classes, each with one box of its first `width` columns; and the shares."""
+    lines, shares = ["file,xmin,ymin,xmax,ymax"], []
+    for place in range(12):
+        id_ = f"val/{'ab'[place // 6]}/{place:02}.png"
+        (folder / id_).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (20, 10), place).save(folder / id_)
+        lines.append(f"{id_},0,0,{place},9")
+        shares.append((place + 1) / 20)
+    (folder / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return open_data(folder), shares
+
+
+def test_errors_by_scale_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    data, shares = photos_with_boxes(tmp_path)
+    split = data.split("val")
+    right = [place % 3 != 0 for place in range(12)]
+    scores = torch.zeros(12, 1, 2)
+    scores[torch.arange(12), 0, split.labels ^ ~torch.tensor(right)] = 1.0
+    found = by_scale(data, {"one": Scores("mlp", "val", scores, split.labels, split.ids, data.classes, "logits")})
+    assert found is not None
+    for one in found["one"]:
+        inside = [ok for ok, share in zip(right, shares, strict=True) if one["from"] <= share < one["to"]]
+        assert one["images"] == len(inside)
+        if inside:
+            assert one["top1_error"] == pytest.approx(1 - sum(inside) / len(inside))
+            assert one["top1_interval"] == wilson(len(inside) - sum(inside), len(inside))
+        else:
+            assert (one["top1_error"], one["top1_interval"]) == (None, None)
+    assert sum(one["images"] for one in found["one"]) == 12
+
+
+def test_a_contest_without_boxes_or_with_broken_ones_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert by_scale(image_set(), {"one": drawn(0)}) is None
+    data, _ = photos_with_boxes(tmp_path)
+    (tmp_path / "boxes.csv").write_text("file,xmin\na,1\n")
+    assert by_scale(data, {}) is None
+    assert "no errors by the scale of objects" in caplog.text

@@ -382,3 +382,17 @@ def test_a_file_without_mistakes_still_has_a_page(board: Board) -> None:
     counts = [row[2] for row in whole.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])]
     assert counts
     assert [row[2] for row in seen.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])] == counts
+
+
+def test_errors_by_the_size_of_objects_are_drawn_where_there_are_boxes(board: Board) -> None:
+    assert "Error by the size of the object" not in Page(page.render(board)).words()
+    best = terminal.leader(board)
+    assert best is not None
+    known = {"from": 0.5, "to": 1.0, "images": 8, "top1_error": 0.25, "top1_interval": [0.1, 0.6]}
+    empty = {"from": 0.25, "to": 0.5, "images": 0, "top1_error": None, "top1_interval": None}
+    board["mistakes"]["by_scale"] = {entry["entry"]: [empty, known] for entry in terminal.ranked(board)}
+    seen = Page(page.render(board))
+    assert "Error by the size of the object" in seen.words()
+    assert f"8 of {best['of']:,} judged images have a box of their class" in seen.words()
+    labels = [svg["aria-label"] or "" for svg in seen.all("svg")]
+    assert any(label.endswith("that the object covers: 1/2 and more 25.0% of 8 images.") for label in labels)

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
-from topfive.leaderboard import plots
-from topfive.leaderboard.plots import Mark
+from topfive.leaderboard import marks, plots
+from topfive.leaderboard.marks import Mark
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -153,7 +153,7 @@ def test_learning_curve_shows_one_entry_before_the_others(ax: Axes) -> None:
     behind, front = lines
     assert list(behind.get_ydata()) == [50, 25, 12.5]
     assert (list(front.get_xdata()), list(front.get_ydata())) == ([1, 2], [80, 40])
-    assert (front.get_color(), front.get_zorder() > behind.get_zorder()) == (plots.BLUE, True)
+    assert (front.get_color(), front.get_zorder() > behind.get_zorder()) == (marks.BLUE, True)
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title(loc="left")) == ("epoch", "top-1 error (%)", "vgg")
     assert ax.get_xlim()[1] >= 3
     assert ax.get_ylim()[1] >= 80
@@ -198,3 +198,22 @@ def test_class_errors_have_their_interval_and_their_images(ax: Axes) -> None:
     (lines,) = [one for one in ax.collections if isinstance(one, LineCollection)]
     ends = [segment[:, 0].tolist() for segment in lines.get_segments()]
     assert ends == [pytest.approx([79.61, 100], abs=0.01), pytest.approx([13.34, 28.88], abs=0.01)]
+
+
+def test_errors_by_scale_show_two_entries_and_the_rest_behind(ax: Axes) -> None:
+    errors = {"best": [(0.4, 0.3, 0.5), (0.2, 0.1, 0.3)], "old": [(0.6, 0.5, 0.7), (0.5, 0.4, 0.6)],
+              "third": [(0.5, 0.2, 0.8), (0.4, 0.2, 0.6)]}  # fmt: skip
+    plots.plot_error_by_scale(["below 1/16\n9 images", "1/2 and more\n40 images"], errors, ["best", "old"], ax)
+    drawn = {
+        container.get_label(): container for container in ax.containers if isinstance(container, ErrorbarContainer)
+    }
+    assert list(drawn) == ["best", "old"]
+    points, _, bars = drawn["best"].lines
+    assert points is not None and points.get_color() == marks.BLUE
+    assert points.get_xydata().tolist() == [[0, pytest.approx(40)], [1, pytest.approx(20)]]  # type: ignore[union-attr]
+    ends = [segment[:, 1].tolist() for segment in bars[0].get_segments()]
+    assert ends == [pytest.approx([30, 50]), pytest.approx([10, 30])]
+    behind = [line for line in ax.lines if line.get_color() == "#cbd2d9"]
+    assert [line.get_ydata().tolist() for line in behind] == [pytest.approx([50, 40])]  # type: ignore[union-attr]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["below 1/16\n9 images", "1/2 and more\n40 images"]
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 70

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from topfive.data.boxes import FILE, Box, read_boxes
-from topfive.data.decode import shape
+from topfive.data.boxes import Box
 from topfive.data.imageset import Broken, ImageSet
-from topfive.errors import BadData, BadFile, Misused, look_up
+from topfive.errors import look_up
 from topfive.evaluation.boxes import Guesses, Instances, is_found
 from topfive.evaluation.intervals import wilson
+from topfive.evaluation.objects import errors_by_scale, objects_shown
 
 
 def whole(height: int, width: int) -> Box:
@@ -41,38 +41,27 @@ PREDICTORS: dict[str, Callable[[int, int], Box]] = {"whole": whole, "centre": ce
 
 class Placed(NamedTuple):
     """on_object: image id -> whether the predictor's box lies on an object of the image's class; without the images
-    that have no such object."""
+    that have no such object. scales: of these, but unreadable ones, see `Shown.scale`."""
 
     predictor: str
     on_object: Mapping[str, bool]
+    scales: Mapping[str, float]
 
 
 def place(data: ImageSet, split: str, predictor: str) -> Placed:
     """The boxes of PREDICTORS on the images of a split; one that cannot be read has none, and is wrong.
 
-    Raises UnknownName for another predictor, Misused where the image set has no boxes, BadData where no image of the
-    split has any.
+    Raises UnknownName for another predictor, and what `objects_shown` raises.
     """
     say = look_up(predictor, PREDICTORS, kind="box")
-    if data.boxes is None:
-        raise Misused(f"{data.name}: expected {FILE} beside the class folders, found none; leave --boxes out or add it")
-    known, images = read_boxes(data.boxes), data.split(split)
-    on_object = {}
-    for row, (id_, label) in enumerate(zip(images.ids, images.labels.tolist(), strict=True)):
-        own = [box for box in known.get(id_, ()) if box.label in (None, data.classes[label].key)]
-        if own and images.paths is not None:
-            truth = Instances(label, torch.tensor([box[:4] for box in own], dtype=torch.float64))
-            try:
-                said = torch.tensor([say(*shape(images.paths[row]))[:4]], dtype=torch.float64)
-            except BadFile:
-                said = torch.empty(0, 4, dtype=torch.float64)
-            on_object[id_] = is_found(Guesses(torch.full((len(said),), label), said), truth)
-    if not on_object:
-        raise BadData(
-            f"{data.boxes}: expected boxes of {split}'s images such as {images.ids[0]}, found boxes of "
-            f"{len(known):,} other image(s); give paths from this folder on, and class keys as labels"
-        )
-    return Placed(predictor, on_object)
+    on_object, scales = {}, {}
+    for id_, shown in objects_shown(data, split).items():
+        if shown.scale is not None:
+            scales[id_] = shown.scale
+        said = [say(*shown.size)[:4]] if shown.size else []
+        guess = Guesses(torch.full((len(said),), shown.label), torch.tensor(said, dtype=torch.float64).view(-1, 4))
+        on_object[id_] = is_found(guess, Instances(shown.label, shown.boxes))
+    return Placed(predictor, on_object, scales)
 
 
 def judge_places(
@@ -81,7 +70,7 @@ def judge_places(
     """The figures of a report, as JSON. ranks: (N,), see `metrics.label_ranks`. broken: wrong in every figure.
 
     images: those with an object of their class; errors are shares of them. box_error: of the box alone. Top-5 is None
-    where it is not defined (law 6).
+    where it is not defined (law 6). by_scale: see `objects.errors_by_scale`, of the class alone.
     """
     rows = [row for row, id_ in enumerate(ids) if id_ in placed.on_object]
     unread = {image.id for image in broken}
@@ -99,4 +88,5 @@ def judge_places(
         **error("top1", ranks[rows] < 1),
         **five,
         **error("box", torch.ones_like(lies)),
+        "by_scale": errors_by_scale(ranks, ids, placed.scales),
     }

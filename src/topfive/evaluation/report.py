@@ -15,6 +15,7 @@ from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.localisation import Placed, judge_places, place
+from topfive.evaluation.objects import in_words
 from topfive.evaluation.ranks import ranks_here
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
 from topfive.evaluation.submissions import best_five, in_order, write_classification
@@ -65,7 +66,7 @@ class Report:
         if tree := figures["hierarchy"]:
             lines += _in_the_tree(tree, len(figures["classes"]))
         if boxes := figures["localisation"]:
-            lines.append(_in_the_image(boxes))
+            lines += [_in_the_image(boxes), _by_scale(boxes["by_scale"])]
         if worst := worst_classes(figures):
             lines.append("  worst classes: " + ", ".join(f"{name} {wrong} of {of}" for name, wrong, of in worst))
         lines += [f"  counted as an error: {image['reason']}" for image in figures["broken"]]
@@ -124,6 +125,12 @@ def _in_the_image(boxes: dict[str, Any]) -> str:
     ]
     images = f"{boxes['images']} of {boxes['of']} images have boxes"
     return f"  localisation, box {boxes['predictor']} ({images}): {', '.join(errors)}"
+
+
+def _by_scale(found: list[dict[str, Any]]) -> str:
+    """A line on errors by the scale of objects."""
+    parts = [f"{in_words(one)} {100 * one['top1_error']:.1f} % of {one['images']}" for one in found if one["images"]]
+    return f"  top-1 error by the object's share of the image: {', '.join(parts) or 'no image can be read'}"
 
 
 def _severity(figures: dict[str, Any]) -> str:

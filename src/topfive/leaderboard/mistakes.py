@@ -1,9 +1,11 @@
-"""The mistakes of a contest, to be looked at: confused pairs, the surest wrong answers, what each era alone misses.
+"""The mistakes of a contest, to be looked at: confused pairs, the surest wrong answers, what each era alone misses,
+errors by the scale of objects.
 
 A high probability for a wrong answer is a fault of the entry or of the label; an image that all entries miss is a hard
 one or has a wrong label. Both are for the reader's eye, so a thumbnail of each is kept.
 """
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -13,13 +15,16 @@ from torch import Tensor
 
 from topfive.data.geometry import to_pixels
 from topfive.data.imageset import ImageSet
-from topfive.errors import BadFile
+from topfive.errors import BadData, BadFile
 from topfive.evaluation.hierarchy import Hierarchy
 from topfive.evaluation.intervals import wilson
+from topfive.evaluation.objects import errors_by_scale, objects_shown
 from topfive.evaluation.report import right_answers
 from topfive.evaluation.scores import Scores
 from topfive.leaderboard.thumbnail import thumbnail
+from topfive.metrics import label_ranks
 
+log = logging.getLogger("topfive")
 STRIP = 12  # images shown of one kind
 PAIRS = 20  # confused pairs kept
 AT_ONCE = 4096  # images whose probabilities are computed together
@@ -49,6 +54,7 @@ def find_mistakes(data: ImageSet, scored: dict[str, Scores], ranked: Sequence[di
         "by_height": wrong_by_height(best["confusion"], keys),
         "surest": surest(data, scored[best["entry"]], missed[best["entry"]]),
         "eras": compare_eras(data, scored, missed, ranked),
+        "by_scale": by_scale(data, scored),
     }
 
 
@@ -88,6 +94,25 @@ def wrong_by_height(confusion: Sequence[Sequence[int]], keys: Sequence[str]) -> 
     wrong = torch.tensor(confusion).fill_diagonal_(0).flatten()
     counts = torch.bincount(tree.costs(keys).long().flatten(), weights=wrong.double()).long().tolist()
     return [{"height": height, "count": count} for height, count in enumerate(counts) if count]
+
+
+def by_scale(data: ImageSet, scored: dict[str, Scores]) -> dict[str, list[dict[str, Any]]] | None:
+    """Each entry's errors by the scale of objects, see `objects.errors_by_scale`; None where there are no boxes.
+
+    Boxes that cannot be read do not end a contest: a line says so.
+    """
+    if data.boxes is None:
+        return None
+    try:
+        shown = objects_shown(data, data.judged)
+    except BadData as error:
+        log.warning("no errors by the scale of objects: %s", error)
+        return None
+    scales = {image: one.scale for image, one in shown.items() if one.scale is not None}
+    return {
+        name: errors_by_scale(label_ranks(scores.averaged, scores.labels), scores.ids, scales)
+        for name, scores in scored.items()
+    }
 
 
 def surest(data: ImageSet, scores: Scores, missed: Tensor) -> list[dict[str, Any]]:

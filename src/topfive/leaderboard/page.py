@@ -26,8 +26,9 @@ from matplotlib.figure import Figure
 
 from topfive.errors import listed
 from topfive.evaluation.intervals import wilson
+from topfive.evaluation.objects import in_words
 from topfive.leaderboard import gallery, mistakes, plots, terminal
-from topfive.leaderboard.plots import Mark
+from topfive.leaderboard.marks import Mark
 from topfive.leaderboard.terminal import Board, Entry, percent
 
 NARROW, WIDE = 5.5, 11.0  # inches, 72 units each: a phone or half a desktop page; the whole width of one
@@ -127,7 +128,7 @@ def started(instant: str) -> str:
 def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
     """Every chart that the figures at hand allow, by the name that the template knows; None for one without figures."""
     entries, best = terminal.ranked(board), terminal.leader(board)
-    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class", "hits"))
+    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class", "hits", "by_scale"))
     if entries:
         drawn["by_year"] = year_chart(entries)
         drawn["learning"] = learning_chart(entries)
@@ -148,6 +149,7 @@ def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
         )
     if best and best["per_class_error"]:
         drawn["by_class"] = class_chart(best, board["data"].get("per_class_images"), names)
+        drawn["by_scale"] = scale_chart(board)
         drawn["hits"] = hit_chart(best, board["data"].get("per_class_images"), names)
     return drawn
 
@@ -272,6 +274,37 @@ def hit_chart(best: Entry, images: Sequence[int] | None, names: dict[str, str]) 
         f"interval {terminal.interval([1 - high, 1 - low], of)}). Highest: {one(rows[0])}. Lowest: {one(rows[-1])}."
     )
     return {"title": f"Top-{k} hit rates over the classes", "svg": svg, "said": said}
+
+
+def scale_chart(board: Board) -> dict[str, Any] | None:
+    """Error by the scale of objects, of the best entry and of the other era's best; None without boxes."""
+    found, best = (board.get("mistakes") or {}).get("by_scale"), terminal.leader(board)
+    if not found or best is None:
+        return None
+    own, eras = found[best["entry"]], board["mistakes"]["eras"]
+    sides = [eras["old"]["entry"], eras["new"]["entry"]] if eras else []
+    shown = [best["entry"], *(name for name in sides if name != best["entry"])][:2]
+    filled = [place for place, one in enumerate(own) if one["images"]]
+    errors = {
+        name: [(one["top1_error"], *one["top1_interval"]) for one in (ranges[place] for place in filled)]
+        for name, ranges in found.items()
+    }
+    counts = [own[place]["images"] for place in filled]
+    ranges = [in_words(own[place]) for place in filled]
+    said = "; ".join(
+        f"{name} {percent(error, of)} of {of:,} images"
+        for name, of, (error, _, _) in zip(ranges, counts, errors[best["entry"]], strict=True)
+    )
+    ticks = [f"{name}\n{of:,} images" for name, of in zip(ranges, counts, strict=True)]
+    svg = chart(
+        lambda ax: plots.plot_error_by_scale(ticks, errors, shown, ax),
+        f"Top-1 error of {best['entry']} by the share of the image that the object covers: {said}.",
+        (NARROW, 3.8),
+    )
+    return {
+        "svg": svg,
+        "said": f"{sum(counts):,} of {best['of']:,} judged images have a box of their class; 95% intervals.",
+    }
 
 
 def marks(entries: Sequence[Entry]) -> list[Mark]:

@@ -1,24 +1,18 @@
-"""The charts of a contest. Each takes numbers and an `Axes` and returns it; none shows or saves.
+"""The charts of a contest. Each takes numbers and an `Axes` and returns it; none shows or saves."""
 
-Colours are Okabe and Ito's, told apart by colour-blind readers; shape says the same again. What the marks mean is the
-same in every chart: a blue disc is ranked first, a grey ring is not, an orange diamond was trained with external data.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, groupby, pairwise
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from numpy.typing import NDArray
 
 from topfive.evaluation.intervals import wilson
+from topfive.leaderboard.marks import BLUE, GREEN, GREY, INK, PALE, Mark, draw_marks, label_points
 
-BLUE, ORANGE, GREEN, GREY, INK, PALE = "#0072b2", "#d55e00", "#00795a", "#6b7280", "#1f2933", "#e4e7eb"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe4f3", "#6aaed6", BLUE, "#08306b"])
-Pixels = NDArray[np.float64]
 ROUND = [1, 2, 2.5, 5, 10]  # ticks at round numbers
 
 STYLE: dict[Any, Any] = {  # rcParams, applied by whoever makes the figure
@@ -29,17 +23,6 @@ STYLE: dict[Any, Any] = {  # rcParams, applied by whoever makes the figure
     "ytick.color": "#52606d", "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
     "axes.grid": True, "grid.color": PALE, "grid.linewidth": 0.8, "xtick.major.size": 3, "ytick.major.size": 3,
 }  # fmt: skip
-
-
-class Mark(NamedTuple):
-    """One entry in a chart: top-1 error and its 95% interval, fractions in [0, 1]."""
-
-    name: str
-    error: float
-    low: float
-    high: float
-    first: bool = False  # ranked first
-    external: bool = False  # trained with external data
 
 
 def pareto_front(costs: Sequence[float], errors: Sequence[float]) -> list[int]:
@@ -257,75 +240,31 @@ def plot_hit_rates(hits: Sequence[int], images: Sequence[int], ax: Axes, k: int)
     return ax
 
 
-def draw_marks(ax: Axes, at: Sequence[float], marks: Sequence[Mark], upright: bool = True) -> None:
-    """Each mark with the bar of its interval; one container a mark, labelled with its name, so that it can be read."""
-    for place, mark in zip(at, marks, strict=True):
-        color = ORANGE if mark.external else BLUE if mark.first else GREY
-        error = 100 * mark.error
-        bar = [[max(error - 100 * mark.low, 0.0)], [max(100 * mark.high - error, 0.0)]]
-        style: dict[str, Any] = {
-            "fmt": "D" if mark.external else "o", "markersize": 7, "color": color, "ecolor": color, "elinewidth": 1.4,
-            "capsize": 3, "markeredgewidth": 1.6, "label": mark.name,
-            "markerfacecolor": color if mark.first or mark.external else "white",
-        }  # fmt: skip
-        if upright:
-            ax.errorbar([place], [error], yerr=bar, **style)
-        else:
-            ax.errorbar([error], [place], xerr=bar, **style)
+def plot_error_by_scale(
+    ranges: Sequence[str], errors: Mapping[str, Sequence[tuple[float, float, float]]], shown: Sequence[str], ax: Axes
+) -> Axes:
+    """Error in each range of an object's share of the image, of one entry or two; the others' in grey behind them.
 
-
-def label_points(
-    ax: Axes, at: Sequence[float], marks: Sequence[Mark], line: Sequence[tuple[float, float]] = ()
-) -> None:
-    """Write each mark's name beside it where it covers no other name, mark, bar or step of `line`.
-
-    A name that finds room only further off is joined to its mark by a thin line.
+    errors: entry -> error, low and high, in [0, 1], of each range. shown: drawn with intervals and names, the first in
+    blue.
     """
-    figure = ax.figure.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()  # settles the layout, so that pixels can be measured
-    dot = figure.dpi / 72
-    spots = ax.transData.transform([(x, 100 * mark.error) for x, mark in zip(at, marks, strict=True)])
-    lows = ax.transData.transform([(x, 100 * max(mark.low, 1e-9)) for x, mark in zip(at, marks, strict=True)])
-    highs = ax.transData.transform([(x, 100 * mark.high) for x, mark in zip(at, marks, strict=True)])
-    steps = ax.transData.transform(line) if line else np.empty((0, 2))
-    flat = [(x0, y0 - dot, x1, y0 + dot) for (x0, y0), (x1, _) in pairwise(steps)]  # to the right,
-    down = [(x1 - dot, y1, x1 + dot, y0) for (_, y0), (x1, y1) in pairwise(steps)]  # then down
-    aside = np.array([4 * dot, 0])
-    own = np.vstack([np.hstack([spots - 6 * dot, spots + 6 * dot]), np.hstack([lows - aside, highs + aside])])
-    joined = np.array([*flat, *down]).reshape(-1, 4)  # boxes are rows: left, bottom, right, top in pixels
-    frame = np.array([ax.get_window_extent().extents])
-    along = np.linspace(0.15, 0.9, 12)[:, None]
-    names: dict[int, Pixels] = {}  # the boxes of each name and of the thin line that joins it to its mark
-    chosen: dict[int, tuple[tuple[float, float], bool]] = {}  # where each name goes, and whether that is far off
-    order = sorted(range(len(marks)), key=lambda i: (-spots[i][1], spots[i][0]))
-    for i in [*order, *order, *order]:  # once to place all, twice to make use of what others left free
-        trial = ax.text(0, 0, marks[i].name, fontsize=11)
-        width, height = trial.get_window_extent().padded(dot).size
-        trial.remove()
-        half = np.array([width, height]) / 2
-        shifts = np.array(list(_shifts(width, height, dot)))  # (places, 2)
-        here = np.hstack([spots[i] + shifts - half, spots[i] + shifts + half])
-        others = np.vstack([np.empty((0, 4)), *(boxes for j, boxes in names.items() if j != i)])
-        covered = _overlaps(here, np.vstack([own, joined, others])).sum(1)
-        outside = width * height - _overlaps(here, frame)[:, 0]
-        gaps = np.maximum(np.abs(shifts) - half, 0)
-        far = np.hypot(gaps[:, 0], gaps[:, 1]) > 12 * dot
-        threads = spots[i] + shifts[:, None] * along  # (places, 12, 2)
-        crossed = far * _within(threads, np.vstack([np.delete(own, [i, len(marks) + i], axis=0), others]))
-        effort = 40 * np.hypot(gaps[:, 0], shifts[:, 1]) + 300 * far
-        best = int(np.argmin(1000 * (covered + outside) + 1500 * crossed + effort))
-        thread = np.hstack([threads[best] - dot, threads[best] + dot])
-        names[i] = np.vstack([here[best], thread]) if far[best] else here[best][None]
-        chosen[i] = (float(shifts[best][0] / dot), float(shifts[best][1] / dot)), bool(far[best])
-    for i, (shift, far_off) in chosen.items():
-        note = ax.annotate(
-            marks[i].name, (at[i], 100 * marks[i].error), shift, textcoords="offset points",
-            ha="center", va="center", fontsize=11, color=INK, annotation_clip=False, zorder=4,
-            arrowprops={"arrowstyle": "-", "color": "#7b8794", "linewidth": 0.8, "shrinkA": 0, "shrinkB": 5}
-            if far_off else None,
+    slots = range(len(ranges))
+    for name in errors.keys() - {*shown}:
+        ax.plot(slots, [100 * error for error, _, _ in errors[name]], color="#cbd2d9", linewidth=1, zorder=1)
+    for above, color, fill, name in [(3, BLUE, BLUE, shown[0]), *((2, GREY, "white", name) for name in shown[1:])]:
+        points = np.array([(error, error - low, high - error) for error, low, high in errors[name]]) * 100
+        ax.errorbar(
+            slots, points[:, 0], yerr=points[:, 1:].T.clip(0), fmt="o-", color=color, markerfacecolor=fill,
+            markersize=7, capsize=3, linewidth=2, elinewidth=1.4, markeredgewidth=1.6, label=name, zorder=above,
         )  # fmt: skip
-        note.set_in_layout(False)
+    top = 100 * max(high for name in shown for _, _, high in errors[name])
+    ax.set(xlabel="share of the image that the object covers", ylabel="top-1 error (%)", ylim=(0, 1.08 * top or 1.0))
+    ax.set_xticks(slots, ranges)
+    ax.set_xlim(-0.4, len(ranges) - 0.6)
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
+    ax.grid(False, axis="x")
+    ax.legend(frameon=False, loc="best", fontsize=11)
+    return ax
 
 
 def ellipsis(name: str, limit: int) -> str:
@@ -335,31 +274,6 @@ def ellipsis(name: str, limit: int) -> str:
     ('garden spider, Ar…', 'tabby')
     """
     return name if len(name) <= limit else f"{name[: limit - 1]}…"
-
-
-def _shifts(width: float, height: float, dot: float) -> Iterable[tuple[float, float]]:
-    """Places for the middle of a label around its point: beside it first, then further and further off."""
-    for step in range(8):
-        gap = (8 + 9 * step) * dot
-        aside, above = gap + width / 2, gap + height / 2
-        yield from ((aside, 0.0), (-aside, 0.0), (0.0, above), (0.0, -above))
-        for across in (0.35, 0.7, 1.0):
-            yield from ((sx * aside * across, sy * above) for sy in (1, -1) for sx in (1, -1))
-            yield from ((sx * aside, sy * above * across) for sy in (1, -1) for sx in (1, -1))
-
-
-def _overlaps(a: Pixels, b: Pixels) -> Pixels:
-    """Common area of every box of `a` (A, 4) with every box of `b` (B, 4): (A, B), in square pixels."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    area: Pixels = np.maximum(high - low, 0).prod(2)
-    return area
-
-
-def _within(points: Pixels, boxes: Pixels) -> Pixels:
-    """How many points of each row (A, P, 2) lie in one of the boxes (B, 4): (A,)."""
-    inside = np.all((points[:, :, None] > boxes[:, :2]) & (points[:, :, None] < boxes[:, 2:]), axis=3)
-    count: Pixels = np.any(inside, axis=2).sum(1).astype(np.float64)
-    return count
 
 
 def _error_axis(ax: Axes, marks: Sequence[Mark], axis: str) -> None:
