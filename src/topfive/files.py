@@ -7,11 +7,13 @@ good file as it was.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -88,6 +90,31 @@ def read_tensors(path: Path, kind: str, todo: str) -> tuple[dict[str, Tensor], A
         raise BadFile(f"{path}: is not a whole {kind} of topfive (broken header: {error}); {todo}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole {kind} of topfive ({error}); {todo}") from error
+
+
+def read_rows(path: Path, name: str, rows: int) -> Iterator[Tensor]:
+    """A float32 tensor of a file that `write_tensors` wrote, `rows` of it at a time, the next part read ahead.
+
+    It is read, not mapped: however large the file, two parts are in memory. Raises BadFile where it ends too early.
+    """
+    with open(path, "rb", buffering=0) as file, ThreadPoolExecutor(1) as ahead:
+        size = int.from_bytes(file.read(8), "little")
+        own = json.loads(file.read(size))[name]
+        file.seek(8 + size + own["data_offsets"][0])
+
+        def read(count: int) -> Tensor:
+            part = torch.empty(count, *own["shape"][1:])
+            if file.readinto(part.numpy().reshape(-1).data) < part.nbytes:
+                raise BadFile(f"{path}: ends before its {name} do; make it again")
+            return part
+
+        counts = [min(rows, own["shape"][0] - start) for start in range(0, own["shape"][0], rows)]
+        following = ahead.submit(read, counts[0]) if counts else None
+        for count in [*counts[1:], 0]:
+            part = following.result() if following else None
+            following = ahead.submit(read, count) if count else None
+            if part is not None:
+                yield part
 
 
 def sha256(path: Path) -> str:

@@ -1,15 +1,17 @@
 """Ensembles beside a loop over images; what must not be averaged is refused by name."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from topfive.data import ClassLabel
 from topfive.data.imageset import Broken
-from topfive.errors import BadData, Misused
+from topfive.errors import BadData, BadFile, Misused
 from topfive.evaluation import Scores, judge
 from topfive.evaluation.ensemble import average, select
+from topfive.files import read_rows
 
 LABELS = tuple(ClassLabel(key, key) for key in "uvwxyz")
 
@@ -99,3 +101,27 @@ def test_a_selection_is_made_on_what_the_average_is_of() -> None:
     models = [made_up(str(seed), seed) for seed in range(4)]
     warm = [replace(one, calibration={"temperature": 20.0 if one is models[0] else 0.05}) for one in models]
     assert select(warm) == select(models)
+
+
+def test_files_are_averaged_as_what_they_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = made_up("a", 0, crops=10), made_up("b", 1)
+    b = replace(b, classes=LABELS[::-1], scores=b.scores.flip(2), labels=5 - b.labels)
+    b.scores[7] = torch.nan
+    files = [one.save(tmp_path / one.entry) for one in (a, b)]
+    whole = average([a, b], [1, 2])
+    for elements in (1, 60 * 7, 60 * 400, 1 << 22):  # rows at a time: 1, 7, all
+        monkeypatch.setattr("topfive.evaluation.ensemble.AT_ONCE", elements)
+        found = average([*files], [1, 2])
+        assert torch.equal(found.scores.nan_to_num(9), whole.scores.nan_to_num(9))
+        assert vars(found) | {"scores": 0, "labels": 0} == vars(whole) | {"scores": 0, "labels": 0}
+    assert average([files[0], b], [1, 2]).scores[:7].equal(whole.scores[:7])
+    assert average([files[0]]).crops == 10
+
+
+def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:
+    file = made_up("a", 0).save(tmp_path / "a")
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(BadFile, match="a: is not a whole scores file"):
+        average([file])
+    with pytest.raises(BadFile, match="a: ends before its scores do"):
+        list(read_rows(file, "scores", 1000))

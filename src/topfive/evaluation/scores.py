@@ -29,6 +29,7 @@ log = logging.getLogger("topfive")
 
 FORMAT = 2
 GUESSES = "guesses"  # the kind of a person's scores, of which only the order means something
+IN_CACHE = 1 << 19  # scores that are averaged together: 2 MiB of them
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
@@ -76,7 +77,7 @@ class Scores:
     @property
     def averaged(self) -> Tensor:
         """The scores over the views as one, (N, classes): of one view its own, of several `log_mean_probability`."""
-        return self.scores[:, 0] if self.scores.shape[1] == 1 else log_mean_probability(self.scores)
+        return mean_of_views(self.scores)
 
     @property
     def probabilities(self) -> Tensor:
@@ -120,6 +121,11 @@ class Scores:
             "dense": self.dense, "area": self.area, "calibration": self.calibration,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
+
+
+def mean_of_views(scores: Tensor) -> Tensor:
+    """(N, views, classes) -> (N, classes): of one view its own scores, of several `log_mean_probability`."""
+    return scores[:, 0] if scores.shape[1] == 1 else log_mean_probability(scores)
 
 
 def log_mean_probability(scores: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet, fingerprint
@@ -58,27 +60,33 @@ def table(
             raise BadData(f"model {place} of {len(models)}: {error}") from error
         for protocol in crops:
             check_sees(model, protocol)
-    scored = {
-        (place, protocol): _scores(model, data, split, protocol, folder)
-        for protocol in crops
-        for place, model in enumerate(models)
-    }
-    lines = [
-        (number, protocol, average([scored[place, protocol] for place in range(number)]) if number > 1 else
-         scored[0, protocol])
-        for number, protocol in product(range(1, len(models) + 1), crops)
-    ]  # fmt: skip
-    base, *others = [right_answers(scores) for _, _, scores in lines]
-    chances = [mcnemar(int((base & ~one).sum()), int((one & ~base).sum())) for one in others]
+    lines = {}
+    for protocol in crops:  # one by one: of five models on ILSVRC a protocol's scores are a gigabyte
+        scored = [_scores(model, data, split, protocol, folder) for model in models]
+        for number in range(1, len(models) + 1):
+            scores = average(scored[:number]) if number > 1 else scored[0]
+            cost = sum(one.cost for one in scored[:number])
+            lines[number, protocol] = _Line(number, scored[0].seen, cost, judge(scores), right_answers(scores))
+    base, *others = ordered = [lines[line] for line in product(range(1, len(models) + 1), crops)]
+    chances = [mcnemar(int((base.right & ~one.right).sum()), int((one.right & ~base.right).sum())) for one in others]
     real = [False, *(p < 0.05 for p in holm(chances))]
-    reports = [judge(scores) for _, _, scores in lines]
     return [
         Row(
-            number, scored[0, protocol].seen, sum(scored[place, protocol].cost for place in range(number)), report,
-            reports[0].top1_error - report.top1_error if line else None, real[line],
+            line.models, line.seen, line.cost, line.report,
+            None if line is base else base.report.top1_error - line.report.top1_error, told,
         )
-        for line, ((number, protocol, _), report) in enumerate(zip(lines, reports, strict=True))
+        for line, told in zip(ordered, real, strict=True)
     ]  # fmt: skip
+
+
+class _Line(NamedTuple):
+    """What a row is made of. right: (N,) bool, the images that were answered right."""
+
+    models: int
+    seen: int | str
+    cost: float
+    report: Report
+    right: Tensor
 
 
 def _scores(model: Model, data: ImageSet, split: str, crops: Crops | Dense, folder: Path | None) -> Scores:
