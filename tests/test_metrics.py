@@ -89,6 +89,23 @@ def test_an_impossible_class_does_not_take_an_image_out_of_the_confusion() -> No
     assert confusion(scores, torch.tensor([0, 2])).tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
+def test_a_tie_is_no_right_answer_in_the_confusion_either() -> None:
+    scores = torch.tensor([[0.5, 0.5, 0.1], [0.2, 0.7, 0.7], [-math.inf] * 3, [math.inf, 0.0, math.inf]])
+    labels = torch.tensor([0, 2, 0, 2])
+    assert confusion(scores, labels).tolist() == [[0, 2, 0], [0, 0, 0], [1, 1, 0]]
+    assert confusion(torch.zeros(2, 1), torch.tensor([0, 0])).tolist() == [[2]]
+
+
+@given(rows=rows_of_six)
+@settings(deadline=None)
+def test_the_confusions_diagonal_is_what_is_right(rows: list[list[int]]) -> None:
+    scores = torch.tensor(rows, dtype=torch.float32)
+    labels = torch.arange(len(rows)) % CLASSES
+    cells = confusion(scores, labels)
+    assert cells.trace() == (label_ranks(scores, labels) == 0).sum()
+    assert cells.sum() == len(rows)
+
+
 @given(rows=rows_of_six, k=st.integers(1, CLASSES))
 @settings(deadline=None)
 def test_per_class_error_agrees_with_a_plain_loop(rows: list[list[int]], k: int) -> None:

@@ -1,9 +1,12 @@
 """The Challenge's figures as pure functions on tensors: scores (N, classes) and labels (N,) in, numbers out."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from topfive.errors import BadShape
+
+ROWS = 256  # images that are ranked together
 
 
 def check_pair(where: str, scores: Tensor, labels: Tensor) -> None:
@@ -25,8 +28,13 @@ def label_ranks(scores: Tensor, labels: Tensor) -> Tensor:
     Ties and NaN count against the label, so a constant classifier earns nothing.
     """
     check_pair("label_ranks", scores, labels)
-    own = scores.gather(1, labels[:, None])
-    return (~(own > scores)).sum(1) - 1
+    if scores.dtype == torch.bfloat16:  # which NumPy has not
+        scores = scores.float()
+    # NumPy counts bits ten times as fast as a sum of booleans; a few rows at a time stay in cache.
+    own, every = (one.cpu().numpy() for one in (scores.gather(1, labels[:, None]), scores))
+    starts = range(0, len(every), ROWS)
+    beaten = [np.count_nonzero(own[at : at + ROWS] > every[at : at + ROWS], axis=1) for at in starts]
+    return scores.shape[1] - 1 - torch.from_numpy(np.concatenate(beaten))
 
 
 def any_label_ranks(scores: Tensor, truths: Tensor) -> Tensor:
@@ -67,12 +75,16 @@ def top_k_error(scores: Tensor, labels: Tensor, k: int = 5) -> float:
 def confusion(scores: Tensor, labels: Tensor) -> Tensor:
     """Counts (classes, classes) int64: row the truth, column the best-scored class; rows sum to the images of a class.
 
-    An image with a NaN among its scores (one that could not be decoded) answers nothing and is in no column.
+    A label that ties with the best was not answered, as everywhere: the other class was. An image with a NaN among its
+    scores (one that could not be decoded) answers nothing and is in no column.
     """
     check_pair("confusion", scores, labels)
     answered = ~scores.isnan().any(1)
-    classes = scores.shape[1]
-    cells = labels[answered] * classes + scores[answered].argmax(1)
+    classes, labels, scores = scores.shape[1], labels[answered], scores[answered]
+    if not len(labels):
+        return torch.zeros(classes, classes, dtype=torch.int64)
+    others = scores.clamp_min(torch.finfo(scores.dtype).min).scatter(1, labels[:, None], float("-inf"))
+    cells = labels * classes + torch.where(label_ranks(scores, labels) == 0, labels, others.argmax(1))
     return torch.bincount(cells, minlength=classes * classes).reshape(classes, classes)
 
 

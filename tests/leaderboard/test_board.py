@@ -25,6 +25,7 @@ from topfive.leaderboard.board import (
     pick,
     to_csv,
 )
+from topfive.leaderboard.page import render
 from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models import build
 from topfive.models.modelfile import Geometry, Model, load, save
@@ -225,3 +226,14 @@ def test_figures_by_class_are_in_the_order_of_the_images_classes(
         assert ours["per_class_error"] == theirs["per_class_error"][::-1]
         assert ours["confusion"] == [row[::-1] for row in theirs["confusion"][::-1]]
     assert turned["entries"][1]["confusion"] != board["entries"][1]["confusion"]
+
+
+def test_of_many_classes_the_pairs_are_kept_and_no_confusion(
+    board: dict[str, Any], data: ImageSet, results: list[Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("topfive.leaderboard.board.CONFUSED", 5)
+    few = build_board(data, results, [], 2.0, 90.0, BEGAN, tmp_path / "out", None, None)
+    assert [entry["confusion"] for entry in few["entries"]] == [[]] * 4
+    assert few["mistakes"] == board["mistakes"]
+    assert "Confusion: truth by row" in render(board)
+    assert "Confusion: truth by row" not in render(few)

@@ -31,6 +31,7 @@ from topfive.recipes.recipe import Recipe
 
 FORMAT = 1
 HARDEST = 24  # images shown
+CONFUSED = 200  # classes up to which an entry's whole confusion is kept
 COLUMNS = (
     "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high",
     "evaluated", "of", "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs",
@@ -82,6 +83,10 @@ def build_board(
     rank = ranks(list(scored), comparisons)
     entries = [_row(result, rank.get(result.name), data, out) for result in results]
     entries.sort(key=lambda row: (row["rank"] is None, row["rank"], row["top1_error"]))
+    found = find_mistakes(data, scored, terminal.ranked({"entries": entries}))
+    if len(data.classes) > CONFUSED:
+        for row in entries:  # a million numbers each, of which `mistakes` has what matters
+            row["confusion"] = []
     return {
         "format": FORMAT,
         "name": data.name,
@@ -104,7 +109,7 @@ def build_board(
         "comparisons": [{**asdict(pair), "significant": pair.significant} for pair in comparisons],
         "pick": pick(entries, out, max_mb, max_ms),
         "hardest": hardest(data, scored),
-        "mistakes": find_mistakes(data, scored, terminal.ranked({"entries": entries})),
+        "mistakes": found,
     }
 
 

@@ -95,7 +95,7 @@ def class_names(board: Board) -> dict[str, str]:
 def confused_pairs(board: Board, names: dict[str, str]) -> list[dict[str, Any]]:
     """The best entry's wrong answers, most frequent first, with names for keys; fewer of them beside a heat map."""
     best = terminal.leader(board)
-    if best is None or not best["confusion"]:
+    if best is None:
         return []
     found = board.get("mistakes") or {"confused": mistakes.confused_pairs(best["confusion"], list(names))}
     pairs = found["confused"] if len(names) > HEAT_MAP_CLASSES else found["confused"][:FEW_PAIRS]
