@@ -246,6 +246,25 @@ def test_a_tar_that_is_cut_short_is_refused(tmp_path: Path, length: int) -> None
         open_data(tmp_path)
 
 
+def test_hard_links_are_images_and_sparse_files_are_refused(tmp_path: Path) -> None:
+    """GNU tar stores a file that has two names once."""
+    (tmp_path / "a.txt").write_bytes(b"one")
+    (tmp_path / "b.txt").hardlink_to(tmp_path / "a.txt")
+    (tmp_path / "c.txt").symlink_to("a.txt")
+    path = tmp_path / "links.tar"
+    with tarfile.open(path, "w") as tar:
+        for name in "abc":
+            tar.add(tmp_path / f"{name}.txt", f"{name}.txt")
+        assert tar.getmember("b.txt").islnk()
+    assert [(one.name, one.read_bytes()) for one in members(path)] == [("a.txt", b"one"), ("b.txt", b"one")]
+    header = tarfile.TarInfo("holes")
+    header.type = tarfile.GNUTYPE_SPARSE
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(header)
+    with pytest.raises(BadFile, match=r"links\.tar: expected a tar .*\(holes is stored as a sparse file"):
+        members(path)
+
+
 def test_a_tar_cut_short_in_another_does_not_run_into_the_next(tmp_path: Path) -> None:
     short = tar(TRAIN["n01000000"]).rstrip(b"\0")
     short += bytes(-len(short) % 512)  # whole images, and no end

@@ -1,15 +1,17 @@
 """Abstention: the half that chooses, the half that judges, counted by plain loops."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from scipy.stats import binomtest
+from slow_judge import linear, photos
 
 from topfive.data import ClassLabel
 from topfive.data.draws import choosing
 from topfive.errors import BadData
-from topfive.evaluation import Scores, judge
+from topfive.evaluation import Scores, evaluate, judge
 
 
 def made_up(images: int = 400) -> Scores:
@@ -84,3 +86,14 @@ def test_an_image_without_an_answer_is_never_answered_however_large_the_error_ma
     found = judge(made_up(), max_error=1.0).document["abstention"]
     assert 0 <= found["confidence"] <= 1
     assert found["answered"] < found["images"]
+
+
+def test_a_split_that_fitted_the_temperature_is_refused_before_an_image_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = photos(tmp_path)
+    model = linear()
+    model.calibration = {"temperature": 2.0, "data": data.manifest, "split": "val", "half": False}
+    monkeypatch.setattr("topfive.evaluation.report.score", lambda *_: pytest.fail("images were scored"))
+    with pytest.raises(BadData, match="val: expected images to choose a confidence on and others that fitted nothing"):
+        evaluate(model, data, max_error=0.2)

@@ -9,7 +9,7 @@ import io
 import os
 import tarfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from topfive.errors import BadFile
@@ -40,9 +40,10 @@ class Packed:
 
 
 def members(archive: Path | Packed) -> list[Packed]:
-    """The files in a tar, or in one that lies in another, in the tar's order; folders and links are left out.
+    """The files in a tar, or in one that lies in another, in the tar's order; folders and symbolic links are left out.
 
-    Raises BadFile for another file, a compressed tar and one that is cut short: what is missing would go by unnoticed.
+    Raises BadFile for another file, a compressed tar, sparse files and a tar that is cut short: what is missing would
+    go by unnoticed.
     """
     outer, start, end = (
         (archive.archive, archive.offset, archive.offset + archive.size) if isinstance(archive, Packed)
@@ -53,11 +54,14 @@ def members(archive: Path | Packed) -> list[Packed]:
             end = end or os.fstat(file.fileno()).st_size
             file.seek(start)
             with tarfile.open(fileobj=file, mode="r:") as tar:
-                found = [
-                    Packed(outer, one.name, one.offset_data, one.size)
-                    for one in tar
-                    if one.isfile() and not one.issparse()
-                ]
+                found: dict[str, Packed] = {}  # of two files of one name the later counts, as when it is unpacked
+                for one in tar:
+                    if one.issparse():
+                        raise tarfile.TarError(f"{one.name} is stored as a sparse file")
+                    if one.isfile():
+                        found[one.name] = Packed(outer, one.name, one.offset_data, one.size)
+                    elif one.islnk() and one.linkname in found:  # the same bytes under a second name
+                        found[one.name] = replace(found[one.linkname], name=one.name)
                 file.seek(tar.offset)  # a whole tar ends with a block of zeros
                 whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE) and file.tell() <= end
     except (OSError, tarfile.TarError) as error:
@@ -66,7 +70,7 @@ def members(archive: Path | Packed) -> list[Packed]:
         ) from error
     if not whole:
         raise BadFile(f"{archive}: expected a whole tar, found it cut short after {len(found):,} file(s); get it again")
-    return found
+    return list(found.values())
 
 
 def read_archive(path: Path) -> dict[str, bytes]:

@@ -4,9 +4,11 @@ Geifman, El-Yaniv 2017, arXiv:1705.08500, without their bound: the error that is
 and what it is on the other half is what is reported, with its interval (laws 7 and 10).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from topfive.data.draws import choosing
 from topfive.errors import BadData
@@ -26,13 +28,7 @@ def judge_abstention(scores: Scores, max_error: float) -> dict[str, Any]:
     answered where a confidence is asked for. Raises BadData where a half is empty.
     """
     confidence, right = scores.probabilities.amax(1), label_ranks(scores.averaged, scores.labels) == 0
-    chooses = torch.from_numpy(choosing(scores.ids))
-    judges = ~chooses & scores.unfitted
-    if not (chooses.any() and judges.any()):
-        raise BadData(
-            f"{scores.split}: expected images to choose a confidence on and others that fitted nothing to judge it, "
-            f"found {int(chooses.sum())} and {int(judges.sum())}; give another split or more images"
-        )
+    chooses, judges = halves(scores.ids, scores.unfitted, scores.split)
     least = threshold_for(risk_coverage(confidence[chooses], right[chooses]), max_error)
     given = judges & (confidence >= least) if least is not None else torch.zeros_like(judges)
     images, answered, wrong = int(judges.sum()), int(given.sum()), int((given & ~right).sum())
@@ -48,6 +44,21 @@ def judge_abstention(scores: Scores, max_error: float) -> dict[str, Any]:
         "interval": wilson(wrong, answered) if answered else None,
         "risk_coverage": _points(risk_coverage(confidence[judges], right[judges])),
     }
+
+
+def halves(ids: Sequence[str], unfitted: Tensor, split: str) -> tuple[Tensor, Tensor]:
+    """Which images choose a confidence and which judge it, (N,) bool each; BadData where a half is empty.
+
+    unfitted: (N,) bool, the images that did not fit the model's temperature; others do not judge (law 10).
+    """
+    chooses = torch.from_numpy(choosing(ids))
+    judges = ~chooses & unfitted
+    if not (chooses.any() and judges.any()):
+        raise BadData(
+            f"{split}: expected images to choose a confidence on and others that fitted nothing to judge it, "
+            f"found {int(chooses.sum())} and {int(judges.sum())}; give another split or more images"
+        )
+    return chooses, judges
 
 
 def _points(curve: Coverage) -> list[dict[str, float]]:

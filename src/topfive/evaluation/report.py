@@ -1,5 +1,6 @@
 """From scores to the Challenge's figures: top-1 and top-5 error with intervals, N of N, per class, confusion."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,19 @@ from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
 from topfive.errors import Misused
-from topfive.evaluation.abstention import judge_abstention
+from topfive.evaluation.abstention import halves, judge_abstention
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy, judge_mistakes
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.localisation import Placed, judge_places, place
 from topfive.evaluation.objects import in_words
 from topfive.evaluation.ranks import ranks_here
-from topfive.evaluation.scores import GUESSES, Scores, check_scores, score
+from topfive.evaluation.scores import GUESSES, Scores, check_scores, score, unfitted
 from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
+
+log = logging.getLogger("topfive")
 
 
 @dataclass(frozen=True)
@@ -241,9 +244,14 @@ def evaluate(
     placed = place(data, split, boxes) if boxes else None
     if max_error is not None and not 0 <= max_error <= 1:
         raise Misused(f"--max-error: expected a share from 0 to 1, got {max_error:g}")
+    if max_error is not None:
+        ids = data.split(split).ids
+        halves(ids, unfitted(ids, model.calibration, data.manifest, split), split)
     if submission is not None and (submission.exists() or submission == out):
         raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
     images = in_order(data, split) if submission is not None else []  # before hours are spent
+    if images:
+        log.info("submission: of images 1 to %s of %s", f"{len(images):,}", split)
     scores = score(model, data, split, crops)
     writes = ranks_here().writes
     if out is not None and writes:

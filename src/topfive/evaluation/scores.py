@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -100,12 +100,7 @@ class Scores:
         Of a temperature fitted on a half of the judged images that half is left out of any images, since the same ones
         may lie in another set, with some added or moved.
         """
-        fitted = torch.zeros(len(self.ids), dtype=torch.bool)
-        if self.calibration.get("half"):
-            fitted = torch.from_numpy(choosing(self.ids))
-        elif (self.calibration.get("data"), self.calibration.get("split")) == (self.data, self.split):
-            fitted[:] = True
-        return ~fitted
+        return unfitted(self.ids, self.calibration, self.data, self.split)
 
     def check_probabilities(self) -> None:
         """Misused where a softmax of the scores would mean nothing."""
@@ -121,6 +116,14 @@ class Scores:
             "dense": self.dense, "area": self.area, "calibration": self.calibration,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
+
+
+def unfitted(ids: Sequence[str], calibration: Mapping[str, Any], data: str, split: str) -> Tensor:
+    """Which images did not fit a model's temperature, (N,) bool; see `Scores.unfitted`. data: their set's manifest."""
+    if calibration.get("half"):
+        return ~torch.from_numpy(choosing(ids))
+    fitted = (calibration.get("data"), calibration.get("split")) == (data, split)
+    return torch.full((len(ids),), not fitted)
 
 
 def mean_of_views(scores: Tensor) -> Tensor:
