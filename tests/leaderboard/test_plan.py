@@ -7,19 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
 from topfive.errors import BadData, BadFile, BadRecipe, Misused, UnknownName
+from topfive.leaderboard import forecast as forecasting
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.forecast import Forecast
 from topfive.leaderboard.plan import Plan, Slot, divide, load_plan, make_plan, share_out
 from topfive.models import build
+from topfive.models.coded import Channel, CodedSvm
 from topfive.models.modelfile import Geometry, Model, save
-from topfive.recipes.recipe import Recipe, Svm, open_recipe
+from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
+from topfive.training.tailoring import fit_recipe
 
 SMALL_LINEAGE = {
     "pixels_linear", "mlp", "hog_svm", "lenet5", "cifar10_cuda_convnet", "cifar_resnet20",
@@ -118,6 +123,52 @@ def test_an_svm_is_cut_in_images_and_says_so(seconds: float, images: int, kept: 
     stage = slot.opened().stage[0]
     assert isinstance(stage, Svm)
     assert (stage.images, slot.changes, slot.settled) == (kept, said, True)
+
+
+def test_what_is_learned_before_an_svm_is_cut_with_it() -> None:
+    recipe = open_recipe("xrce_2011_small.small")
+    slot = Slot("xrce_2011_small", recipe=recipe.model_dump(mode="json"), need=100.0, seconds=25.0)
+    slot.settle(2000)
+    fits = [stage for stage in slot.opened().stage if isinstance(stage, Fit)]
+    assert [stage.descriptors for stage in fits] == [50_000, 50_000]
+    assert slot.changes == [
+        "fitted on 500 of 2,000 images, what is learned before on as many fewer descriptors, to keep to the minutes"
+    ]
+    slot = Slot("xrce_2011_small", recipe=recipe.model_dump(mode="json"), need=100.0, seconds=1.0)
+    slot.settle(20_000)
+    assert [stage.descriptors for stage in slot.opened().stage if isinstance(stage, Fit)] == [20_000, 20_000]
+
+
+@pytest.mark.parametrize("name", ["sift_bow_2009_small", "xrce_2011_small", "sparse_coding_2010_small", "kmeans_2011"])
+def test_fits_are_forecast_from_two_rounds_of_a_few_descriptors(
+    few: ImageSet, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a clock that a round of a fit moves by a second and nothing else does."""
+    clock, met = [0.0], list[tuple[str, int, int]]()
+
+    def counted(kind: str, fit: Callable[..., None]) -> Callable[..., None]:
+        def run(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
+            fit(channel, sample, iterations, seed)
+            met.append((kind, len(sample), iterations))
+            clock[0] += iterations
+
+        return run
+
+    monkeypatch.setattr(forecasting, "FITS", {kind: counted(kind, fit) for kind, fit in forecasting.FITS.items()})
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    recipe, _ = fit_recipe(name, few)
+    classifier = build(name, 10, **recipe.model)
+    assert isinstance(classifier, CodedSvm)
+    before = {key: value.clone() for key, value in classifier.state_dict().items()}
+    seconds = forecasting.fit_seconds(classifier, recipe, few)
+    assert met and {(count, rounds) for _, count, rounds in met} == {(6400, 2)}
+    stages = {stage.kind: stage for stage in recipe.stage if isinstance(stage, Fit)}
+    rounds = {
+        kind: stage.iterations if kind in ("kmeans", "dictionary", "gmm") else 2 for kind, stage in stages.items()
+    }
+    descriptors = 40 * 100  # of the 40 images
+    assert seconds == pytest.approx(sum(rounds[kind] * descriptors / 6400 for kind, _, _ in met))
+    assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
 
 
 def test_a_network_keeps_its_recipe_when_settled() -> None:

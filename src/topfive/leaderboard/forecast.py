@@ -17,7 +17,7 @@ from topfive.models.hog_svm import KernelHog
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm
-from topfive.training.codebook import PER_IMAGE, fitted_channels
+from topfive.training.codebook import FITS, PER_IMAGE, fitted_channels, has, sample_descriptors
 from topfive.training.codes import centres_of, extract_codes
 from topfive.training.linear_svm import by_sgd, objective
 from topfive.training.run import try_out
@@ -29,6 +29,8 @@ from topfive.training.tuning import PROBE, Choice, time_steps
 log = logging.getLogger("topfive")
 
 FEW = 64  # images that answering and coding are timed on
+TRIED = 6400  # descriptors that a fit is timed on
+ROUNDS = 2  # of it
 TIMED = 32_000_000  # numbers of codes that an SVM's step is timed on, 128 MB
 
 
@@ -109,30 +111,33 @@ def statistics_seconds(classifier: Classifier, recipe: Recipe, data: ImageSet) -
 
 
 def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
-    """Forecast of the stages that fit channels: descriptors of their samples, and the arithmetic of the fits."""
+    """Forecast of the stages that fit channels: descriptors of their samples, and two rounds of each fit of a few."""
     stages = [stage for stage in recipe.stage if isinstance(stage, Fit)]
     if not stages or not isinstance(classifier, CodedSvm):
         return 0.0
-    rate = multiplications_a_second()
     marks = [min(len(data.split("train")), len(one.compare.turn)) for one in classifier.channels.values()
              if isinstance(one, KernelHog)]  # fmt: skip
     if marks:  # codes of a few images, whose kernel is taken apart
-        return sum(10 * number**3 / rate for number in marks)
-    few = evenly(data.split("train"), FEW)
-    started = time.perf_counter()
-    sizes = {}
-    for batch, _ in central_crops(few, geometry_of(recipe)):
-        for name, channel in fitted_channels(classifier, None).items():
-            found = channel.projected(channel.descriptors(batch.images))
-            sizes[name] = found.shape[2] * max(len(part) for part in channel.code.buffers())
-    describing = (time.perf_counter() - started) / len(few) / len(sizes)
-    seconds = 0.0
+        return sum(10 * number**3 for number in marks) / multiplications_a_second()
+    few, seconds = evenly(data.split("train"), FEW), 0.0
     for stage in stages:
-        for name in fitted_channels(classifier, stage.channel):
+        for channel in fitted_channels(copy.deepcopy(classifier), stage.channel).values():
+            if not has(channel, stage.kind):
+                continue
+            started = time.perf_counter()
+            raw, _ = sample_descriptors(channel, few, geometry_of(recipe), 0, TRIED, raw=True)
+            described = time.perf_counter() - started
+            # Nothing is learned yet to project by: as many numbers of what is not projected take as long.
+            fitted = raw if stage.kind in ("pca", "whitening") else raw[:, : channel.projected(raw[None, :1]).shape[2]]
+            fitted = fitted.repeat(-(-TRIED // len(raw)), 1)[:TRIED]
+            started = time.perf_counter()
+            with torch.no_grad():
+                FITS[stage.kind](channel, fitted, ROUNDS, 0)
+            a_round = (time.perf_counter() - started) / ROUNDS
             images = min(len(data.split("train")), -(-stage.descriptors // PER_IMAGE))
-            passes = stage.iterations if stage.kind in ("kmeans", "gmm", "dictionary") else 1
-            multiplications = 4 * passes * min(stage.descriptors, images * PER_IMAGE) * sizes[name]
-            seconds += images * describing + multiplications / rate
+            rounds = stage.iterations if stage.kind in ("kmeans", "dictionary", "gmm") else ROUNDS
+            learned = min(stage.descriptors, images * PER_IMAGE) / TRIED
+            seconds += images * described / len(few) + rounds * a_round * learned
     return seconds
 
 

@@ -20,7 +20,7 @@ from topfive.files import read_json, write_json
 from topfive.leaderboard.forecast import answering_seconds, forecast, glance, with_precision
 from topfive.models.modelfile import FILE_NAME, load
 from topfive.models.zoo import ZOO
-from topfive.recipes.recipe import Recipe, Svm, parse
+from topfive.recipes.recipe import Fit, Recipe, Svm, parse
 from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 
 log = logging.getLogger("topfive")
@@ -32,6 +32,7 @@ SLACK = 0.25  # of its forecast that a whole recipe may take longer
 LEAST_SLACK = 3.0  # seconds besides, which the measuring at the start of a run takes
 LEAST_SHARE = 0.25  # of its recipe that an entry must get to be in a contest that did not name its entries
 LEAST_IMAGES = 200  # that an SVM is fitted on, however short its share
+LEAST_DESCRIPTORS = 20_000  # that a codebook is learned from
 
 
 @dataclass
@@ -93,8 +94,14 @@ class Slot:
         fewer = min(whole, max(LEAST_IMAGES, int(whole * self.seconds / self.need)))
         if fewer == whole:
             return
-        self.recipe = recipe.with_main(stage.model_copy(update={"images": fewer})).model_dump(mode="json")
-        self.changes.append(f"fitted on {fewer:,} of {whole:,} images, to keep to the minutes")
+        shorter = [
+            one.model_copy(update={"descriptors": max(LEAST_DESCRIPTORS, one.descriptors * fewer // whole)})
+            if isinstance(one, Fit) and one.descriptors > LEAST_DESCRIPTORS else one
+            for one in recipe.with_main(stage.model_copy(update={"images": fewer})).stage
+        ]  # fmt: skip
+        self.recipe = recipe.model_copy(update={"stage": tuple(shorter)}).model_dump(mode="json")
+        learned = ", what is learned before on as many fewer descriptors" * (len(shorter) > 1)
+        self.changes.append(f"fitted on {fewer:,} of {whole:,} images{learned}, to keep to the minutes")
 
     def keep_run(self, legs: list[tuple[int, int]], choice: dict[str, str]) -> None:
         """Note how the entry was trained, so that the plan repeats it."""
