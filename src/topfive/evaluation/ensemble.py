@@ -5,7 +5,7 @@ Sutskever, Hinton 2012, table 2; Szegedy et al. 2014, arXiv:1409.4842, sec. 7). 
 Niculescu-Mizil, Crew, Ksikes 2004, ICML 2004.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -55,9 +55,8 @@ def average(each: Sequence[Scores | Path], weights: Sequence[float] | None = Non
     scores file.
     """
     opened = [load_scores(one) if isinstance(one, Path) else one for one in each]
-    first, *_ = known = [replace(one, scores=one.scores[:, :0]) for one in opened]  # not a score of theirs is read here
-    columns = matched(known)
-    for one in known:
+    first, columns = opened[0], matched(opened)
+    for one in opened:
         one.check_probabilities()
     shares = torch.tensor(weights if weights is not None else [1.0] * len(each), dtype=torch.float64)
     if len(shares) != len(each) or bool((shares < 0).any()) or not float(shares.sum()) > 0:
@@ -65,10 +64,7 @@ def average(each: Sequence[Scores | Path], weights: Sequence[float] | None = Non
     logs = (shares / shares.sum()).log().tolist()
     taken = [place for place, share in enumerate(shares.tolist()) if share > 0]
     rows = max(1, AT_ONCE // max(1, *(opened[place].scores[:1].numel() for place in taken)))
-    parts = [
-        read_rows(source, "scores", rows) if isinstance(source, Path) else iter(torch.split(source.scores, rows))
-        for source in (each[place] for place in taken)
-    ]
+    parts = [_parts(each[place], rows) for place in taken]
     found = torch.empty(len(first.ids), len(first.classes))
     for into in torch.split(found, rows):
         logarithms = [
@@ -80,10 +76,17 @@ def average(each: Sequence[Scores | Path], weights: Sequence[float] | None = Non
     costliest = max(judged, key=lambda one: one.cost)
     broken = {image.id: image for one in judged for image in one.broken}
     return replace(
-        first, entry=" + ".join(one.entry for one in known), scores=found[:, None], kind="log-probabilities",
+        first, entry=" + ".join(one.entry for one in opened), scores=found[:, None], kind="log-probabilities",
         model="", broken=tuple(broken[id_] for id_ in first.ids if id_ in broken),
         each=costliest.crops, dense=costliest.dense, area=costliest.area, calibration={},
     )  # fmt: skip
+
+
+def _parts(source: Scores | Path, rows: int) -> Iterator[Tensor]:
+    """The scores (rows, views, classes) of so many images at a time."""
+    if isinstance(source, Path):
+        return read_rows(source, "scores", rows)
+    return iter(torch.split(source.scores, rows))
 
 
 class Selection(NamedTuple):
