@@ -150,6 +150,12 @@ def test_show_an_entry_counts_by_layer(call: Call) -> None:
     assert "60,965,224" in text and "for small images: alexnet_small" in text
 
 
+def test_show_cuts_no_count(call: Call) -> None:
+    table = call("show", "inception_resnet_v2").out
+    assert table.count("13,155,794,016") == 2
+    assert "…" not in table
+
+
 def test_show_a_recipe_and_two(call: Call) -> None:
     assert call("show", "lenet5.small").out.strip() == open_recipe("lenet5.small").to_toml().strip()
     assert call("show", "lenet5.small", "--json").json["entry"] == "lenet5"

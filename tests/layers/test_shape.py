@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -20,9 +21,14 @@ def test_refuses_in_one_sentence(shape, rule, message):
         check_images("net", torch.zeros(shape), **rule)
 
 
-def test_refuses_bytes():
-    with pytest.raises(BadShape, match=r"got torch.uint8; divide bytes by 255$"):
-        check_images("net", torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+@pytest.mark.parametrize(
+    ("images", "got"),
+    [(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "torch.uint8"), (torch.zeros(1, 3, 8, 8).double(), "torch.float64"),
+     (np.zeros((1, 3, 8, 8), np.float32), "a ndarray")],
+)  # fmt: skip
+def test_refuses_what_is_no_tensor_of_float32(images, got):
+    with pytest.raises(BadShape, match=rf"must be float32 in \[0, 1\], got {got}; divide bytes by 255$"):
+        check_images("net", images)
 
 
 def test_the_same_rules_let_good_images_pass():

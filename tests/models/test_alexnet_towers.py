@@ -29,7 +29,13 @@ def test_all_weights_of_the_net_are_in_the_towers():
     assert sum(p.numel() for p in towers.parameters()) == sum(p.numel() for p in net.parameters())
 
 
-@pytest.mark.parametrize("name", ["caffenet", "alexnet_single_tower", "alexnet_small"])
+def test_a_device_that_is_not_there_is_named():
+    for device in ("gpu", "cuda:99"):
+        with pytest.raises(Misused, match=f"alexnet: expected two devices of this machine, got {device} "):
+            TwoTowers(build("alexnet"), ("cpu", device))
+
+
+@pytest.mark.parametrize("name", ["caffenet", "alexnet_single_tower", "alexnet_small", "lenet5", "vgg16_small"])
 def test_other_forms_are_refused(name):
     with pytest.raises(Misused, match=f"{name}: expected an alexnet of two towers"):
         TwoTowers(build(name), ("cpu", "cpu"))

@@ -288,10 +288,11 @@ def broken_files(folder):
     (folder / "bent.npz").write_bytes(bent)
     return {
         "cut.safetensors": "cannot be read", "cut.pth": "cannot be read", "text.npz": "cannot be read",
-        "trap.pth": "holds something other than tensors, which was not run", "trap.npz": "cannot be read",
-        "words.npz": "cannot be read", "one.npz": "cannot be read", "numbered.pth": "expected named arrays, found none",
+        "trap.pth": "holds something other than tensors, which was not run",
+        "trap.npz": "holds objects, of which none was run", "words.npz": "cannot be read",
+        "one.npz": "it is one array without a name", "numbered.pth": "expected named arrays, found none",
         "few.npz": "expected the 102, or 42 without batch normalization arrays of resnet18_b_small, got 1",
-        "shape.npz": "resnet18_b_small expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1) for conv1.weight",
+        "shape.npz": "expects (32, 3, 3, 3) for conv1.weight, the file has (864, 1); is it another form",
         "weights.h5": "expected one of .safetensors, .pth, .pt, .bin, .npz, got .h5",
         "page.pth": "cannot be read", "bent.npz": "cannot be read",
     }  # fmt: skip
@@ -305,6 +306,42 @@ def test_broken_files_are_named_and_nothing_is_run(tmp_path, monkeypatch):
     assert not (tmp_path / "sprung").exists()
     with pytest.raises(Misused, match=r"none\.pth: expected a file of weights, found none"):
         import_weights(tmp_path / "none.pth", "resnet18_b_small", TEN, GREY)
+
+
+def test_numbers_that_are_no_weights_are_refused(tmp_path):
+    tensors = arrays(trained("cifar_resnet20"))
+    for value, said in ((float("nan"), "expected finite numbers in conv1.weight"), (float("inf"), "expected finite")):
+        spoilt = {**tensors, "conv1.weight": tensors["conv1.weight"].clone().fill_(value)}
+        torch.save(spoilt, tmp_path / "spoilt.pth")
+        with pytest.raises(BadFile, match=rf"spoilt\.pth: {said}"):
+            import_weights(tmp_path / "spoilt.pth", "cifar_resnet20", TEN, GREY)
+    torch.save({key: (100 * value).char() for key, value in tensors.items()}, tmp_path / "bytes.pth")
+    with pytest.raises(BadFile, match=r"expected numbers with a fraction in .*, got torch.int8; is it quantised"):
+        import_weights(tmp_path / "bytes.pth", "cifar_resnet20", TEN, GREY)
+
+
+def test_another_number_of_classes_is_said_to_be_one(tmp_path):
+    torch.save(arrays(trained("cifar_resnet20")), tmp_path / "ten.pth")
+    with pytest.raises(BadFile, match=r"ten\.pth: scores 10 classes, and 4 are named; give --classes with a line for"):
+        import_weights(tmp_path / "ten.pth", "cifar_resnet20", TEN[:4], GREY)
+    other = {**arrays(trained("cifar_resnet20")), "conv1.weight": torch.zeros(16, 3, 5, 5)}
+    torch.save(other, tmp_path / "other.pth")
+    with pytest.raises(
+        BadFile, match=r"cifar_resnet20 expects \(16, 3, 3, 3\) for conv1.weight, the file has \(16, 3, 5"
+    ):
+        import_weights(tmp_path / "other.pth", "cifar_resnet20", TEN, GREY)
+
+
+@pytest.mark.parametrize(("name", "own"), [("facenet_nn2_small", "centres.centres"), ("lenet5", "output.codes")])
+def test_buffers_that_other_libraries_have_not_need_not_be_there(tmp_path, name, own):
+    net = trained(name)
+    for kept in (True, False):
+        if kept:
+            net.get_buffer(own).copy_(torch.rand_like(net.get_buffer(own)))
+        tensors = {key: value for key, value in arrays(net).items() if kept or key != own}
+        torch.save(tensors, tmp_path / f"{kept}.pth")
+        found = import_weights(tmp_path / f"{kept}.pth", name, TEN, GREY).model.classifier
+        assert all(torch.equal(found.state_dict()[key], value) for key, value in tensors.items())
 
 
 def test_the_classes_of_the_challenge_are_a_thousand_synsets_in_order():

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from topfive.errors import BadShape
 from topfive.layers import LocalResponseNorm, WithAuxiliary
 from topfive.models import ZOO, build, count
 
@@ -32,6 +33,18 @@ def test_auxiliary_losses_reach_the_lower_modules_alone():
     second.sum().backward()
     assert net.inception4bcd[0].one.conv.weight.grad.abs().sum() > 0
     assert net.inception4e.one.conv.weight.grad is None
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "meant"),
+    [("googlenet_small", 48, "32 px"), ("googlenet", 128, "224 px"), ("inception_v3", 160, "at least 299 px")],
+)
+def test_in_training_sides_that_auxiliary_classifiers_cannot_take_are_refused(name, side, meant):
+    net, images = build(name, 4), torch.zeros(2, 3, side, side)
+    with pytest.raises(BadShape, match=f"{name}: in training images must have sides of {meant}"):
+        net.train()(images)
+    with torch.no_grad():
+        assert net.eval()(images).shape == (2, 4)
 
 
 def test_an_inception_module_is_fig_2_b():

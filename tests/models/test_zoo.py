@@ -274,10 +274,15 @@ def test_misuse_is_refused_with_what_to_do():
         Misused, match=r"alexnet has no argument 'dropot' \(did you mean dropout\?\); known: image, units, dro"
     ):
         build("alexnet", dropot=0.1)
-    with pytest.raises(Misused, match="lenet5: classes must be at least 2, got 1"):
+    with pytest.raises(Misused, match="lenet5: classes must be a number of at least 2, got 1"):
         build("lenet5", 1)
     with pytest.raises(Misused, match="alexnet: image must be 227 px, got 32; use alexnet_small"):
         build("alexnet", image=32)
+    with pytest.raises(Misused, match="alexnet: image must be 227 px, got 224; resize the crops to 227 px"):
+        build("alexnet", image=224)
+    for classes in ("10", 2.5):
+        with pytest.raises(Misused, match=r"lenet5: classes must be a number of at least 2, got '?(10|2\.5)"):
+            build("lenet5", classes)
     with pytest.raises(Misused, match="resnet18_b: image must be 128 to 640 px, got 64; use resnet18_b_small"):
         build("resnet18_b", image=64)
     with pytest.raises(Misused, match="hog_svm: image must be 16 to 256 px, got 300; resize the crops to"):

@@ -14,6 +14,8 @@ from topfive.models.receptive import receptive_fields
 from topfive.models.zoo import ZOO, build
 from topfive.recipes.recipe import compare, open_recipe, published
 
+WIDTH = 200  # no table is so wide: nothing is cut
+
 
 def show(names: list[str], image: int | None, as_json: bool) -> str:
     """The text, or the JSON, for one entry or recipe or for two recipes; UnknownName lists what there is.
@@ -97,7 +99,7 @@ def _two_recipes(a: str, b: str, as_json: bool) -> str:
 
 def _text(table: Table) -> str:
     target = io.StringIO()
-    Console(file=target, width=110).print(table)
+    Console(file=target, width=WIDTH).print(table)
     return "\n".join(line.rstrip() for line in target.getvalue().splitlines())
 
 

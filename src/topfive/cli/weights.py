@@ -7,6 +7,7 @@ from topfive.data.challenge import challenge_classes
 from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile, MissingExtra, Misused, look_up
 from topfive.files import sha256
+from topfive.layers.embedding import Centres
 from topfive.models.foreign import SOURCES, Source, import_weights, in_words, source_of
 from topfive.models.modelfile import save
 from topfive.models.zoo import ZOO
@@ -20,7 +21,9 @@ def take_in(
 ) -> dict[str, Any]:
     """Write the model file `out`; the document that is printed."""
     card = look_up(name, ZOO, kind="entry")
-    if (source is None) == (mean is None and std is None) or (mean is None) != (std is None):
+    if source is not None and (mean is not None or std is not None):
+        raise Misused(f"import: expected --source, or --mean and --std, got both; leave out --source {source}")
+    if source is None and (mean is None or std is None):
         raise Misused(
             "import: expected --source, or --mean and --std: weights are worth nothing without the values of pixels "
             f"that they were fitted on; known sources: {', '.join(SOURCES)}"
@@ -34,7 +37,10 @@ def take_in(
     file = fetch(weights.removeprefix(HUB)) if weights.startswith(HUB) else Path(weights)
     model, matching, theirs = import_weights(file, name, labels, prepared)
     save(model, out)
-    return {"model": str(out), "entry": name, "classes": len(labels), "matching": list(in_words(matching, theirs))}
+    told = list(in_words(matching, theirs))
+    if isinstance(getattr(model.classifier, model.classifier.head), Centres) and "centres.centres" not in theirs:
+        told.append("no centres of classes are in the file: its codes can be used, its scores say nothing")
+    return {"model": str(out), "entry": name, "classes": len(labels), "matching": told}
 
 
 def fetch(place: str) -> Path:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from topfive.errors import BadShape
 from topfive.layers.classifier import Classifier
 
 
@@ -27,10 +28,12 @@ class Leg(NamedTuple):
 class AuxiliaryClassifier(Classifier):
     """A classifier whose body is a chain of legs, and which gives `WithAuxiliary` in training if any leg is watched.
 
-    A paper's file writes `legs` and sets `auxiliary_weight`.
+    A paper's file writes `legs` and sets `auxiliary_weight` and `watched_sides`, the least and the greatest side of
+    images, px, that the auxiliary classifiers take.
     """
 
     auxiliary_weight: float
+    watched_sides: tuple[int, int]
 
     @abstractmethod
     def legs(self) -> list[Leg]:
@@ -44,10 +47,20 @@ class AuxiliaryClassifier(Classifier):
 
     # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
     def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
-        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones."""
+        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones.
+
+        Raises BadShape for images that they cannot take.
+        """
         if not self.training or all(leg.watched_by is None for leg in self.legs()):
             return super().forward(images)
         maps = self.prepare(images)
+        low, high = self.watched_sides
+        if not low <= min(images.shape[2:]) <= max(images.shape[2:]) <= high:
+            meant = f"{low} px" if low == high else f"at least {low} px"
+            raise BadShape(
+                f"{self.name}: in training images must have sides of {meant}, which its auxiliary classifiers are made "
+                f"for, got {tuple(images.shape)}; resize and crop them, or build it with auxiliary=False"
+            )
         auxiliary: list[Tensor] = []
         for leg in self.legs():
             maps = leg.piece(maps)

@@ -13,13 +13,15 @@ class Recomputed(nn.Sequential):
     """Blocks of which training keeps only the inputs; what lies within is computed again for the gradients.
 
     It takes about a third more time. Batch normalization would see each batch twice; its running statistics are updated
-    the first time alone, so that the training is the same to the bit.
+    the first time alone, so that the training is the same to the bit. A compiled network computes nothing again but
+    what its compiler chooses to.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """maps: (N, C, H, W). Returns what the blocks give one after another."""
+        again = self.training and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         for block in self:
-            if self.training and torch.is_grad_enabled():
+            if again:
                 maps = checkpoint(block, maps, use_reentrant=False, context_fn=partial(first_and_again, block))
             else:
                 maps = block(maps)
@@ -33,8 +35,9 @@ def first_and_again(block: nn.Module) -> tuple[AbstractContextManager[None], Abs
 
 @contextmanager
 def still(block: nn.Module) -> Iterator[None]:
-    """Within it the batch normalization of a block leaves its running statistics alone."""
-    norms = {part: part.momentum for part in block.modules() if isinstance(part, nn.BatchNorm2d)}
+    """Within it the batch normalization of a block leaves its running statistics alone; where it is frozen it does so
+    anyway."""
+    norms = {part: part.momentum for part in block.modules() if isinstance(part, nn.BatchNorm2d) and part.training}
     for norm in norms:
         norm.momentum = 0.0
     try:

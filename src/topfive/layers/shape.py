@@ -1,8 +1,11 @@
 """The check at the door of every classifier."""
 
+import torch
 from torch import Tensor
 
 from topfive.errors import BadShape
+
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def check_images(
@@ -14,8 +17,9 @@ def check_images(
     `at_least` px and multiples of `multiple_of`. Only static sizes are compared, so it leaves no trace in a compiled or
     exported program. Raises BadShape.
     """
-    if not images.is_floating_point():
-        raise BadShape(f"{entry}: images must be float32 in [0, 1], got {images.dtype}; divide bytes by 255")
+    if not isinstance(images, Tensor) or images.dtype not in FLOATS:
+        got = images.dtype if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise BadShape(f"{entry}: images must be float32 in [0, 1], got {got}; divide bytes by 255")
     shape = tuple(images.shape)
     if side is not None:
         if len(shape) != 4 or shape[1:] != (3, side, side):

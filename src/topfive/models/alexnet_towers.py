@@ -54,6 +54,8 @@ class TwoTowers(Classifier):
     head = "fc8"
 
     def __init__(self, net: AlexNet, devices: Sequence[str | torch.device]) -> None:
+        if not isinstance(net, AlexNet):
+            raise Misused(f"{net.name}: expected an alexnet of two towers, got another net; build('alexnet')")
         super().__init__(net.name, net.side)
         if len(devices) != 2:
             raise Misused(f"{net.name}: expected two devices, one for each tower, got {len(devices)}")
@@ -61,7 +63,7 @@ class TwoTowers(Classifier):
         norms_by_tower = all(getattr(norm, "groups", 1) == 2 for norm in (net.norm1, net.norm2))
         if groups != [2, 1, 2, 2] or not norms_by_tower:
             raise Misused(f"{net.name}: expected an alexnet of two towers, got another form; build('alexnet')")
-        self.first, self.second = map(torch.device, devices)
+        self.first, self.second = (_found(net.name, device) for device in devices)
         self.normalize.set_values(net.normalize.mean, net.normalize.std)
         self.tower1, self.tower2 = Tower(net, 0).to(self.first), Tower(net, 1).to(self.second)
         self.fc8 = FullPrecisionLinear(net.fc8.in_features, net.fc8.out_features)
@@ -85,6 +87,15 @@ class TwoTowers(Classifier):
             torch.cat([left, right.to(self.first)], 1),
             torch.cat([left.to(self.second), right], 1),
         )
+
+
+def _found(name: str, device: str | torch.device) -> torch.device:
+    """The device; Misused for one that this machine has not."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # torch built without such devices asserts
+        reason = str(error).splitlines()[0]
+        raise Misused(f"{name}: expected two devices of this machine, got {device} ({reason}); give others") from error
 
 
 def half_of_conv(conv: nn.Conv2d, half: int) -> nn.Conv2d:

@@ -11,6 +11,7 @@ the bias.
 import pickle
 import re
 import struct
+import textwrap
 import warnings
 import zipfile
 import zlib
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -88,7 +90,10 @@ def read_arrays(path: Path) -> Arrays:
         zipfile.BadZipFile,
         zlib.error,
     ) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        if str(error).startswith("Object arrays"):  # NumPy's words for arrays of Python's objects
+            raise BadFile(f"{path}: holds objects, of which none was run; save arrays of numbers alone") from error
+        said = str(error).partition("\n")[0]
+        reason = type(error).__name__ if not said or said.isdigit() else textwrap.shorten(said, 120, placeholder=" ...")
         raise BadFile(f"{path}: cannot be read ({reason}); copy it again") from error
     for wrapper in WRAPPERS:
         if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
@@ -111,7 +116,10 @@ def _read_torch(path: Path) -> Any:
 
 
 def _read_numpy(path: Path) -> Arrays:
-    with np.load(path, allow_pickle=False) as archive:
+    archive = np.load(path, allow_pickle=False)
+    if not isinstance(archive, NpzFile):
+        raise ValueError("it is one array without a name")
+    with archive:
         return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
 
 
@@ -120,10 +128,12 @@ def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
 
     Raises BadFile when there is no place for an array, or more than one.
     """
-    ours = wanted(network)
+    ours = wanted(network, theirs)
     for library, rename in TABLES.items():
         renamed = {key: rename(key) for key in ours}
-        if set(renamed.values()) == set(theirs) and all(alike(theirs[renamed[key]], ours[key]) for key in ours):
+        if set(renamed.values()) == set(theirs):
+            if unlike := [key for key in ours if not alike(theirs[renamed[key]], ours[key])]:
+                raise BadFile(_other_shape(where, network, unlike, ours, {key: theirs[renamed[key]] for key in ours}))
             return Matching([(renamed[key], key) for key in ours], f"by the names of {library}")
     folded = without_normalization(network, ours)
     in_order, by_name = list(theirs), sorted(theirs, key=natural)
@@ -165,10 +175,14 @@ def alike(one: Tensor, other: Tensor) -> bool:
     return sorted((one.ndim, other.ndim)) == [2, 4] and len(one) == len(other) and one.numel() == other.numel()
 
 
-def wanted(network: Classifier) -> Arrays:
-    """The tensors that a file must bring: all but the preprocessing, which is stated apart, and counters."""
-    state = network.state_dict()
-    return {key: state[key] for key in state if not key.startswith("normalize.") and not key.endswith(COUNTERS)}
+def wanted(network: Classifier, theirs: Arrays) -> Arrays:
+    """The tensors that a file must bring: weights and running statistics; other buffers if it has them by our names."""
+    state, weights = network.state_dict(), dict(network.named_parameters())
+    return {
+        key: state[key] for key in state
+        if key in weights or key.endswith(("running_mean", "running_var"))
+        or (key in theirs and not key.startswith("normalize."))
+    }  # fmt: skip
 
 
 def normalized(network: Classifier) -> dict[str, bool] | None:
@@ -217,6 +231,20 @@ def _refuse_swapped(network: Classifier, pairs: list[tuple[str, str]], where: st
                 f"{where}: {theirs} stands where {ours} is expected, and its name does not say whether it is a scale, "
                 "a shift, a mean or a variance; name them weight, bias, running_mean and running_var"
             )
+
+
+def _other_shape(where: str, network: Classifier, unlike: list[str], ours: Arrays, theirs: Arrays) -> str:
+    """theirs: by our names. unlike: the names of which the shapes differ."""
+    key = unlike[0]
+    if all(one.startswith(f"{network.head}.") for one in unlike):
+        return (
+            f"{where}: scores {len(theirs[key])} classes, and {len(ours[key])} are named; give --classes with a line "
+            "for each of its scores"
+        )
+    return (
+        f"{where}: {network.name} expects {tuple(ours[key].shape)} for {key}, the file has {tuple(theirs[key].shape)}; "
+        "is it another form of the network?"
+    )
 
 
 def _no_way(where: str, network: Classifier, ours: Arrays, folded: Arrays, theirs: Arrays) -> str:
@@ -323,6 +351,7 @@ def import_weights(path: Path, name: str, classes: tuple[ClassLabel, ...], sourc
     with Undrawn():
         network = build(name, len(classes), **arguments)
     matching = match(network, theirs, str(path))
+    _refuse_no_weights(path, {name: theirs[name] for name, _ in matching.pairs})
     fill(network, theirs, matching)
     if source.bgr:
         swap_red_and_blue(network)
@@ -338,6 +367,15 @@ def import_weights(path: Path, name: str, classes: tuple[ClassLabel, ...], sourc
         classifier=network.eval(), data={"name": path.name, "sha256": sha256(path)}, external_data=True,
     )  # fmt: skip
     return Imported(model, matching, theirs)
+
+
+def _refuse_no_weights(path: Path, arrays: Arrays) -> None:
+    """Numbers that are no weights would answer nonsense, and no one would know why."""
+    for name, array in arrays.items():
+        if not array.is_floating_point():
+            raise BadFile(f"{path}: expected numbers with a fraction in {name}, got {array.dtype}; is it quantised?")
+        if not bool(array.isfinite().all()):
+            raise BadFile(f"{path}: expected finite numbers in {name}, found others; its training went astray")
 
 
 def _refuse_other_strides(path: Path, name: str, theirs: Arrays, source: Source) -> None:

@@ -123,6 +123,7 @@ class GoogLeNet(AuxiliaryClassifier):
         self, name: str, classes: int, image: int, *, form: Form = PAPER, auxiliary: bool = True,
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
+        self.watched_sides = image, image
         unit, pool = partial(ConvUnit, bn=form.bn, eps=1e-3), partial(nn.MaxPool2d, stride=2, ceil_mode=True)
         low, high = round(64 * form.share), round(192 * form.share)
         rows = {key: Row(*(round(maps * form.share) for maps in row)) for key, row in TABLE_1.items()}

@@ -11,7 +11,8 @@ highway1_cifar10 to highway4_cifar10 are the convolutional nets of Table 1. The 
 1.4 and 1.25 million parameters, and neither the gates of layers that change the number of maps nor all widths; such
 layers are plain here. The widths of 1 and 2 are those of the FitNets that they follow (Romero et al. 2014,
 arXiv:1412.6550); 3 and 4 are widths chosen here for their depth and about their published size. So their counts are
-ours, not the paper's. `gated=False` builds the plain twin.
+ours, not the paper's. Their layers are 10, 18, 18 and 31 with the last, where Table 1 says 11, 19, 19 and 32.
+`gated=False` builds the plain twin.
 """
 
 from functools import partial

@@ -3,15 +3,17 @@
 Convolutions are factored: 5x5 into two 3x3 (on 35x35 maps), 7x7 into 1x7 and 7x1 (on 17x17), 3x3 into 1x3 beside 3x1
 (on 8x8). One auxiliary classifier with batch normalization sits on the last 17x17 maps. The widths are those of the
 authors' release, which the paper's figures leave open; so is the weight of the auxiliary loss, 0.4, and one 5x5 in each
-of the first modules. Dropout is that release's, 0.2; weights start as He et al. 2015 draw them. Average pools count the
-padding, as torchvision's port does, whose weights are passed on, and the release does not. inception_v3_train is the
-same net, counted with its auxiliary classifier.
+of the first modules. The stem is that release's too: a 1x1 convolution to 80 maps, a 3x3 to 192 and a pooling, where
+Table 1 has three 3x3 convolutions to 80, 192 (strided) and 288 maps. Dropout is that release's, 0.2; weights start as
+He et al. 2015 draw them. Average pools count the padding, as torchvision's port does, whose weights are passed on, and
+the release does not. inception_v3_train is the same net, counted with its auxiliary classifier.
 
 inception_v3_small, for crops of 32 to 96 px, has a quarter of the maps in every module. Its rule: the stem is two 3x3
 convolutions, the first with stride round(image / 32), and one pooling, so that the three stages work on maps of about
 16, 7 and 3 px (the paper's on 35, 17 and 8).
 """
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -106,13 +108,14 @@ class PooledClassifier(nn.Module):
 
 
 class InceptionV3(AuxiliaryClassifier):
-    """A stem of six convolutions, eleven inception modules, global average pooling, one fully connected layer.
+    """A stem of five convolutions, eleven inception modules, global average pooling, one fully connected layer.
 
     stem: up to 192 maps, of 35x35 for the paper's. share: of the paper's maps. auxiliary: have the auxiliary
     classifier, and give `WithAuxiliary` in training; it wants crops of at least 299 px. dropout: of the code.
     """
 
     auxiliary_weight = 0.4
+    watched_sides = 299, sys.maxsize
 
     def __init__(
         self, name: str, classes: int, image: int, *, stem: Callable[[Unit, int], nn.Module], share: float = 1.0,
@@ -149,7 +152,7 @@ class InceptionV3(AuxiliaryClassifier):
 
 
 def large_stem(unit: Unit, image: int) -> nn.Sequential:
-    """Table 1, above the inception modules; also that of Inception-ResNet-v2."""
+    """That of the authors' release; also of Inception-ResNet-v2."""
     return nn.Sequential(
         unit(3, 32, 3, 2, padding=0), unit(32, 32, 3, padding=0), unit(32, 64, 3), nn.MaxPool2d(3, 2),
         unit(64, 80, 1), unit(80, 192, 3, padding=0), nn.MaxPool2d(3, 2),

@@ -11,7 +11,9 @@ round(image / 32), so that the stages work on maps of about 16, 8 and 4 px; the 
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,7 @@ from topfive.models.card import Card, photo_card, small_card
 # Table 3: maps of conv1 and of the stages, and the convolutions of each stage.
 TABLE_3 = {"A": ((96, 256, 512, 512), 5), "B": ((96, 256, 512, 512), 6), "C": ((96, 384, 768, 896), 6)}
 PYRAMID, SMALL_PYRAMID = (7, 3, 2, 1), (4, 2, 1)
+Activation = Callable[[int], nn.Module]  # maps or units -> their activation
 SLOPE = 0.25  # that PReLU starts from (sec. 2.1)
 
 
@@ -41,31 +44,34 @@ class PReluNet(Classifier):
     """A convolution, three stages with a 2x2 pooling before each, a pyramid, three fully connected layers.
 
     row: of Table 3. share: of its maps. units: of fc1 and fc2. dropout: share of their outputs set to 0 in training.
+    activation: relu for the nets that the paper compares with (Table 2).
     """
 
     head = "fc3"
 
     def __init__(
         self, name: str, classes: int, image: int, *, row: str, share: float = 1.0, small_stem: bool = False,
-        units: int = 4096, dropout: float = 0.5,
+        units: int = 4096, dropout: float = 0.5, activation: Literal["prelu", "relu"] = "prelu",
     ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
         widths, count = TABLE_3[row]
+        unit = prelu if activation == "prelu" else plain_relu
         maps = [round(width * share) for width in widths]
         pyramid = SMALL_PYRAMID if small_stem else PYRAMID
         stride = max(1, round(image / 32)) if small_stem else 2
         kernel = 3 if small_stem else 7
-        self.conv1 = nn.Sequential(nn.Conv2d(3, maps[0], kernel, stride, padding=kernel // 2), prelu(maps[0]))
-        self.stage1, self.stage2, self.stage3 = (stage(maps[i], maps[i + 1], count) for i in range(3))
+        self.conv1 = nn.Sequential(nn.Conv2d(3, maps[0], kernel, stride, padding=kernel // 2), unit(maps[0]))
+        self.stage1, self.stage2, self.stage3 = (stage(maps[i], maps[i + 1], count, unit) for i in range(3))
         self.pyramid = SpatialPyramidPool(pyramid)
         self.window = math.ceil(image / stride) // 8  # side of the maps that the pyramid sees of a crop
-        self.fc1 = nn.Sequential(nn.Linear(maps[3] * sum(side**2 for side in pyramid), units), prelu(units))
-        self.fc2 = nn.Sequential(nn.Linear(units, units), prelu(units))
+        self.fc1 = nn.Sequential(nn.Linear(maps[3] * sum(side**2 for side in pyramid), units), unit(units))
+        self.fc2 = nn.Sequential(nn.Linear(units, units), unit(units))
         self.fc3 = FullPrecisionLinear(units, classes)
         self.dropout = nn.Dropout(dropout)
         for part in self.modules():
             if isinstance(part, nn.Conv2d | nn.Linear):  # eq. 15
-                nn.init.kaiming_normal_(part.weight, a=SLOPE, nonlinearity="leaky_relu")
+                slope = 0.0 if activation == "relu" else SLOPE
+                nn.init.kaiming_normal_(part.weight, a=slope, nonlinearity="leaky_relu")
                 assert part.bias is not None
                 nn.init.zeros_(part.bias)
 
@@ -95,15 +101,20 @@ class PReluNet(Classifier):
 
 
 def prelu(maps: int) -> nn.PReLU:
-    """A learned slope for each map."""
+    """A learned slope for each map or unit."""
     return nn.PReLU(maps, SLOPE)
 
 
-def stage(maps_in: int, maps: int, count: int) -> nn.Sequential:
+def plain_relu(maps: int) -> nn.ReLU:
+    """The same for all of them, 0."""
+    return nn.ReLU()
+
+
+def stage(maps_in: int, maps: int, count: int, unit: Activation) -> nn.Sequential:
     """2x2 pooling, then `count` 3x3 convolutions."""
     parts: list[nn.Module] = [nn.MaxPool2d(2)]
     for place in range(count):
-        parts += [nn.Conv2d(maps if place else maps_in, maps, 3, padding=1), prelu(maps)]
+        parts += [nn.Conv2d(maps if place else maps_in, maps, 3, padding=1), unit(maps)]
     return nn.Sequential(*parts)
 
 

@@ -24,6 +24,7 @@ from topfive.layers import (
     Classifier,
     FullPrecisionLinear,
     Option,
+    Recomputed,
     init_residual,
 )
 from topfive.models.card import Card, photo_card, small_card
@@ -48,20 +49,23 @@ class Stem(NamedTuple):
 class ResNet(Classifier):
     """conv1, four stages of blocks, global average pooling, one fully connected layer.
 
-    make_block: makes the blocks of all stages. maps, blocks: of the four stages.
+    make_block: makes the blocks of all stages. maps, blocks: of the four stages. recompute: keep less in memory while
+    training, for more time (see `layers.Recomputed`).
     """
 
     def __init__(
-        self, name: str, classes: int, stem: Stem, make_block: MakeBlock, maps: list[int], blocks: list[int]
-    ) -> None:
+        self, name: str, classes: int, stem: Stem, make_block: MakeBlock, maps: list[int], blocks: list[int],
+        recompute: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(name, at_least=32)
+        stack = Recomputed if recompute else nn.Sequential
         self.conv1 = stem.conv1
         self.bn1 = nn.BatchNorm2d(stem.maps)
         self.pool1 = stem.pool1
-        self.conv2_x = stage(make_block, stem.maps, maps[0], 1, blocks[0])
-        self.conv3_x = stage(make_block, maps[0], maps[1], 2, blocks[1])
-        self.conv4_x = stage(make_block, maps[1], maps[2], 2, blocks[2])
-        self.conv5_x = stage(make_block, maps[2], maps[3], 2, blocks[3])
+        self.conv2_x = stack(*stage(make_block, stem.maps, maps[0], 1, blocks[0]))
+        self.conv3_x = stack(*stage(make_block, maps[0], maps[1], 2, blocks[1]))
+        self.conv4_x = stack(*stage(make_block, maps[1], maps[2], 2, blocks[2]))
+        self.conv5_x = stack(*stage(make_block, maps[2], maps[3], 2, blocks[3]))
         self.fc = FullPrecisionLinear(maps[3], classes)
         init_residual(self, self.fc)
 
@@ -78,9 +82,9 @@ class ResNet(Classifier):
         return maps.mean((2, 3))  # -> (N, 512)
 
 
-def stage(make_block: MakeBlock, maps_in: int, maps: int, stride: int, blocks: int) -> nn.Sequential:
+def stage(make_block: MakeBlock, maps_in: int, maps: int, stride: int, blocks: int) -> list[nn.Module]:
     """`blocks` blocks, the first of which may stride and change the number of maps."""
-    return nn.Sequential(make_block(maps_in, maps, stride), *(make_block(maps, maps, 1) for _ in range(blocks - 1)))
+    return [make_block(maps_in, maps, stride), *(make_block(maps, maps, 1) for _ in range(blocks - 1))]
 
 
 def large_stem() -> Stem:
@@ -93,12 +97,15 @@ def bottleneck(maps_in: int, maps: int, stride: int, *, option: Option, strided:
     return Bottleneck(maps_in, maps, stride, option, width=maps // 4, strided=strided)
 
 
-def large(name: str, classes: int, image: int, *, depth: int, option: Option, strided: Literal[1, 2]) -> ResNet:
+def large(
+    name: str, classes: int, image: int, *, depth: int, option: Option, strided: Literal[1, 2], recompute: bool = False
+) -> ResNet:
     """A net of Table 1. `image` changes nothing: global average pooling takes every size."""
     make: MakeBlock = partial(BasicBlock, option=option)
     if depth >= 50:
         make = partial(bottleneck, option=option, strided=strided)
-    return ResNet(name, classes, large_stem(), make, BOTTLENECK_MAPS if depth >= 50 else MAPS, BLOCKS[depth])
+    maps = BOTTLENECK_MAPS if depth >= 50 else MAPS
+    return ResNet(name, classes, large_stem(), make, maps, BLOCKS[depth], recompute)
 
 
 def small(name: str, classes: int, image: int) -> ResNet:

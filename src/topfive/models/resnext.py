@@ -26,10 +26,12 @@ def small_block(maps_in: int, maps: int, stride: int) -> Bottleneck:
     return Bottleneck(maps_in, maps, stride, "B", width=maps // 2, strided=2, groups=8)
 
 
-def resnext(name: str, classes: int, image: int, *, depth: int, cardinality: int, width: int) -> ResNet:
+def resnext(
+    name: str, classes: int, image: int, *, depth: int, cardinality: int, width: int, recompute: bool = False
+) -> ResNet:
     """A net of Table 1. `image` changes nothing: global average pooling takes every size."""
     make = partial(block, cardinality=cardinality, width=width)
-    return ResNet(name, classes, large_stem(), make, BOTTLENECK_MAPS, BLOCKS[depth])
+    return ResNet(name, classes, large_stem(), make, BOTTLENECK_MAPS, BLOCKS[depth], recompute)
 
 
 def card(

@@ -83,14 +83,14 @@ class Bottleneck154(nn.Module):
 class SENet154(ResNet):
     """A ResNet of 154 layers with three 3x3 convolutions at its start and dropout before its last layer."""
 
-    def __init__(self, name: str, classes: int, image: int, *, dropout: float = 0.2) -> None:
+    def __init__(self, name: str, classes: int, image: int, *, dropout: float = 0.2, recompute: bool = False) -> None:
         conv1 = nn.Sequential(
             nn.Conv2d(3, 64, 3, 2, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(),
             nn.Conv2d(64, 128, 3, padding=1, bias=False),
         )  # fmt: skip
         stem = Stem(conv1, nn.MaxPool2d(3, 2, ceil_mode=True), 128)
-        super().__init__(name, classes, stem, Bottleneck154, BOTTLENECK_MAPS, BLOCKS_154)
+        super().__init__(name, classes, stem, Bottleneck154, BOTTLENECK_MAPS, BLOCKS_154, recompute)
         self.dropout = nn.Dropout(dropout)
 
     def body(self, maps: Tensor) -> Tensor:
@@ -100,13 +100,14 @@ class SENet154(ResNet):
 
 
 def gated_net(
-    name: str, classes: int, image: int, *, depth: int, block: MakeBlock, ceil_pool: bool = False
+    name: str, classes: int, image: int, *, depth: int, block: MakeBlock, ceil_pool: bool = False,
+    recompute: bool = False,
 ) -> ResNet:  # fmt: skip
     """A ResNet or ResNeXt with gates. `image` changes nothing: global average pooling takes every size."""
     stem = large_stem()
     if ceil_pool:
         stem = stem._replace(pool1=nn.MaxPool2d(3, 2, ceil_mode=True))
-    return ResNet(name, classes, stem, block, BOTTLENECK_MAPS, BLOCKS[depth])
+    return ResNet(name, classes, stem, block, BOTTLENECK_MAPS, BLOCKS[depth], recompute)
 
 
 def card(builder: Callable[..., Classifier], depth: int, params: int, macs: int, errors: tuple[str, str]) -> Card:
@@ -158,6 +159,7 @@ CARDS: dict[str, Card] = {
             ("24.23", "7.14"),
         ),
         multiple_of=PHOTO_STEP,
+        note="31 layers, a gate on every module",
     ),
     "se_inception_resnet_v2": photo_card(
         partial(InceptionResNetV2, stem=inception_stem, blocks=(10, 20, 10), share=1.0, at_least=75, gated=True),

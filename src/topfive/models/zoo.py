@@ -67,9 +67,10 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
     """
     card = look_up(name, ZOO, kind="entry")
     classes = card.classes if classes is None else classes
-    if classes < 2:
+    if not isinstance(classes, int) or classes < 2:
         raise Misused(
-            f"{name}: classes must be at least 2, got {classes}; an image set needs two classes to tell apart"
+            f"{name}: classes must be a number of at least 2, got {classes!r}; an image set needs two classes to tell "
+            "apart"
         )
     known = options(card)
     for argument in arguments:
@@ -128,5 +129,6 @@ def check_side(name: str, card: Card, image: int) -> None:
         return
     meant = f"{low} px" if low == high else f"{low} to {high} px"
     meant += f" and a multiple of {card.multiple_of}" if card.multiple_of > 1 else ""
-    instead = f"use {card.small}" if card.small and image < low else f"resize the crops to {meant}"
+    small = ZOO[card.small].sides if card.small else (0, 0)
+    instead = f"use {card.small}" if small[0] <= image <= small[1] else f"resize the crops to {meant}"
     raise Misused(f"{name}: image must be {meant}, got {image}; {instead}")
