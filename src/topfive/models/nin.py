@@ -115,6 +115,7 @@ CARDS: dict[str, Card] = {
     ),
     "nin_imagenet": photo_card(
         partial(Nin, rows=IMAGENET, dropout_after={2}, at_least=64),
+        small="nin_cifar10",
         family="nin",
         year=2014,
         source="NIN-ImageNet, Caffe model zoo 2014, after arXiv:1312.4400",
