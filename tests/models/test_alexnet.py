@@ -73,5 +73,5 @@ def test_dropout_acts_on_fc6_and_fc7_in_training_only():
 
 
 def test_only_227_px():
-    with pytest.raises(Misused, match="alexnet: image must be 227 px, got 224; use alexnet_small"):
+    with pytest.raises(Misused, match="alexnet: image must be 227 px, got 224; resize the crops to 227 px"):
         build("alexnet", image=224)

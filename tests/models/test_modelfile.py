@@ -213,7 +213,7 @@ def with_(**values: Any) -> Any:
         (with_(geometry={"resize_short": 20, "crop": 0}), "geometry: expected crop and resize_short above 0"),
         (with_(geometry={"crop": 32}), "broken header or tensors that do not fit it .*resize_short"),
         (with_(geometry={"resize_short": "a", "crop": "b"}), "broken header or tensors that do not fit it"),
-        (with_(classes=[]), "cannot use .pixels_linear: classes must be at least 2, got 0"),
+        (with_(classes=[]), "cannot use .pixels_linear: classes must be a number of at least 2, got 0"),
         (with_(classes=["a", "b"]), "broken header or tensors that do not fit it"),
         (with_(classes=5), "broken header or tensors that do not fit it"),
         (with_(classes=[{"key": f"n{i}", "name": ""} for i in range(6)]), "do not fit it .*PixelsLinear"),
