@@ -21,6 +21,7 @@ from topfive.data.imageset import Broken, ImageSet
 from topfive.errors import BadData, BadFile, Misused, UnknownName
 from topfive.evaluation import Scores, judge, load_scores, score
 from topfive.evaluation.report import right_answers
+from topfive.evaluation.scores import log_mean_probability
 from topfive.models.modelfile import save
 
 LABELS = tuple(ClassLabel(key, key) for key in "uvwxyz")
@@ -79,7 +80,9 @@ def test_crops_are_scored_as_one_at_a_time_would_be(tmp_path: Path, crops: Crops
     assert judge(found).document["evaluated"] == 40
     whole = score(model, data, crops=crops, batch_size=64)
     assert (whole.scores.shape[1], whole.crops, whole.kind) == (1, int(crops), "log-probabilities")
-    torch.testing.assert_close(whole.averaged, found.averaged, rtol=0, atol=1e-6, equal_nan=True)
+    torch.testing.assert_close(whole.probabilities, found.probabilities, rtol=0, atol=1e-6, equal_nan=True)
+    ulp = torch.finfo(torch.float32).eps  # logarithms are taken of means in one way or the other, see FAINT
+    torch.testing.assert_close(whole.averaged, found.averaged, rtol=2 * ulp, atol=0, equal_nan=True)
     assert f", {crops} crops" in judge(load_scores(whole.save(tmp_path / "s.safetensors"))).to_text()
 
 
@@ -223,6 +226,18 @@ def test_a_full_disk_leaves_the_old_file_whole(
     with full_disk(500), pytest.raises(BadFile, match=r"s\.safetensors: could not be written .*; free some space"):
         made_up(images=12).save(path)
     assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["s.safetensors"])
+
+
+@pytest.mark.parametrize("spread", [1.0, 20.0, 200.0])
+def test_the_mean_over_views_is_the_exact_one_however_improbable_a_class(spread: float) -> None:
+    """Beside float64: faint probabilities keep their order, and a row with NaN is NaN."""
+    scores = spread * torch.randn(700, 3, 50, generator=torch.Generator().manual_seed(0))
+    scores[5, 1] = torch.nan
+    exact = scores.double().log_softmax(2).logsumexp(1) - math.log(3)
+    found = log_mean_probability(scores)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6, equal_nan=True)
+    assert found.isfinite().all(1).tolist() == [row != 5 for row in range(700)]
+    assert log_mean_probability(scores[:0]).shape == (0, 50)
 
 
 def test_a_split_in_memory_of_odd_length_loses_nothing() -> None:

@@ -19,7 +19,7 @@ from topfive.evaluation.scores import Scores, load_scores, mean_of_views
 from topfive.files import read_rows
 from topfive.metrics import label_ranks
 
-AT_ONCE = 1 << 22  # scores of a model that are averaged together: 16 MiB of them
+AT_ONCE = 1 << 20  # scores of a model that are averaged together: 4 MiB of them
 SELECTING = 0.2  # share of the images that choose an ensemble; the others judge it
 
 

@@ -29,6 +29,7 @@ log = logging.getLogger("topfive")
 
 FORMAT = 2
 GUESSES = "guesses"  # the kind of a person's scores, of which only the order means something
+FAINT = 1e-30  # probability down to which float32 has all its digits, and those of what was added up
 IN_CACHE = 1 << 19  # scores that are averaged together: 2 MiB of them
 SAY_EVERY = 10.0  # seconds between lines of progress
 
@@ -137,7 +138,15 @@ def log_mean_probability(scores: Tensor) -> Tensor:
     After the softmax, as GoogLeNet's crops were averaged (Szegedy et al. 2014, sec. 7); the logarithm keeps apart what
     is too improbable for float32.
     """
-    return scores.log_softmax(2).logsumexp(1) - math.log(scores.shape[1])
+    found = torch.empty(len(scores), scores.shape[2])
+    rows = max(1, IN_CACHE // max(1, scores[:1].numel()))
+    for part, into in zip(torch.split(scores, rows), torch.split(found, rows), strict=True):
+        means = part.softmax(2).mean(1)
+        if bool((means > FAINT).all()):  # false for NaN
+            torch.log(means, out=into)
+        else:  # twice the exponentials
+            into.copy_(part.log_softmax(2).logsumexp(1) - math.log(scores.shape[1]))
+    return found
 
 
 def check_scores(path: Path) -> None:
