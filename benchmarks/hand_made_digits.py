@@ -93,9 +93,9 @@ def main() -> None:
         started = time.perf_counter()
         for stage in fits:
             fit_channels(system, stage.model_copy(update={"descriptors": 50_000}), train, geometry, SEED)
-        machine = Svm(c=(0.1, 1.0, 10.0))
+        machine = Svm(c=(0.1, 1.0, 10.0), folds=3)
         if isinstance(part, Channel) and isinstance(part.code, KmeansTriangle):  # as the recipe of kmeans_2011 has it
-            machine = Svm(c=(0.01, 0.03, 0.1), standardise=True)
+            machine = Svm(c=(0.01, 0.03, 0.1), folds=3, standardise=True)
         fit_svm(system, machine, train, geometry, SEED)
         with torch.inference_mode():
             answers = torch.cat([system(batch.images).argmax(1) for batch, _ in central_crops(judged, geometry)])
