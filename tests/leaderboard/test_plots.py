@@ -210,10 +210,10 @@ def test_errors_by_scale_show_two_entries_and_the_rest_behind(ax: Axes) -> None:
     assert list(drawn) == ["best", "old"]
     points, _, bars = drawn["best"].lines
     assert points is not None and points.get_color() == marks.BLUE
-    assert points.get_xydata().tolist() == [[0, pytest.approx(40)], [1, pytest.approx(20)]]  # type: ignore[union-attr]
+    assert np.asarray(points.get_xydata()).tolist() == [[0, pytest.approx(40)], [1, pytest.approx(20)]]
     ends = [segment[:, 1].tolist() for segment in bars[0].get_segments()]
     assert ends == [pytest.approx([30, 50]), pytest.approx([10, 30])]
     behind = [line for line in ax.lines if line.get_color() == "#cbd2d9"]
-    assert [line.get_ydata().tolist() for line in behind] == [pytest.approx([50, 40])]  # type: ignore[union-attr]
+    assert [np.asarray(line.get_ydata()).tolist() for line in behind] == [pytest.approx([50, 40])]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["below 1/16\n9 images", "1/2 and more\n40 images"]
     assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 70

@@ -1,30 +1,19 @@
 """Weights from elsewhere: the arrays of a file that another library wrote, put into one of our networks.
 
-Read: `.safetensors`, `.pth` and `.pt` (torch's restricted reader, which runs no code), `.npz` of named arrays. An array
-finds its place by a table of names where the library is known, else by order and shape: the arrays, as they stand in
-the file or sorted by name, must have the shapes of the network's tensors one by one, where a fully connected layer may
-stand as the convolution over whole maps that it is. What leaves two readings is refused. A file whose batch
+An array finds its place by a table of names where the library is known, else by order and shape: the arrays, as they
+stand in the file or sorted by name, must have the shapes of the network's tensors one by one, where a fully connected
+layer may stand as the convolution over whole maps that it is. What leaves two readings is refused. A file whose batch
 normalization was folded into its convolutions, weight and bias alone, is taken too: the normalization then only adds
 the bias.
 """
 
-import pickle
 import re
-import struct
-import textwrap
-import warnings
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from numpy.lib.npyio import NpzFile
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from topfive.data.geometry import Geometry, short_side
@@ -32,16 +21,13 @@ from topfive.data.imageset import ClassLabel
 from topfive.errors import BadFile, Misused, look_up
 from topfive.files import sha256
 from topfive.layers import LUMA, Classifier
+from topfive.models.foreign_files import Arrays, read_arrays
 from topfive.models.foreign_names import TABLES
 from topfive.models.graph import leaf, leaf_graph, leaf_name
 from topfive.models.modelfile import Model
 from topfive.models.zoo import ZOO, Undrawn, build, options
 
-Arrays = dict[str, Tensor]
-WRAPPERS = ("state_dict", "model", "model_state", "net", "params")  # under which checkpoints keep their tensors
-PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.", "backbone.")  # of all names, by what wrapped the net
 LAST = ("classifier", "head", "fc", "last_linear")  # what libraries call the layers at the end
-COUNTERS = "num_batches_tracked"
 ROLES = {  # what the tensors of a batch normalization are called
     "weight": ("weight", "gamma", "scale"),
     "bias": ("bias", "beta", "shift", "offset"),
@@ -57,70 +43,6 @@ class Matching:
     pairs: list[tuple[str, str]]
     how: str
     folded: bool = False
-
-
-def read_arrays(path: Path) -> Arrays:
-    """The arrays of a file, as they stand in it; BadFile for what cannot be read, is cut short or would run code."""
-    readers: dict[str, Callable[[Path], Any]] = {
-        ".safetensors": load_file, ".pth": _read_torch, ".pt": _read_torch, ".bin": _read_torch, ".npz": _read_numpy
-    }  # fmt: skip
-    if not path.is_file():
-        raise Misused(f"{path}: expected a file of weights, found {'a folder' if path.is_dir() else 'none'}")
-    if path.suffix.lower() not in readers:
-        raise BadFile(
-            f"{path}: expected one of {', '.join(readers)}, got {path.suffix or 'no ending'}; convert it first"
-        )
-    try:
-        found = readers[path.suffix.lower()](path)
-    except pickle.UnpicklingError as error:
-        raise BadFile(
-            f"{path}: holds something other than tensors, which was not run; save its state_dict alone"
-        ) from error
-    except (
-        SafetensorError,
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        if str(error).startswith("Object arrays"):  # NumPy's words for arrays of Python's objects
-            raise BadFile(f"{path}: holds objects, of which none was run; save arrays of numbers alone") from error
-        said = str(error).partition("\n")[0]
-        reason = type(error).__name__ if not said or said.isdigit() else textwrap.shorten(said, 120, placeholder=" ...")
-        raise BadFile(f"{path}: cannot be read ({reason}); copy it again") from error
-    for wrapper in WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    items = found.items() if isinstance(found, dict) else []
-    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
-    arrays = {key: value for key, value in tensors.items() if not key.endswith(COUNTERS)}
-    while arrays and (prefix := next((one for one in PREFIXES if all(key.startswith(one) for key in arrays)), "")):
-        arrays = {key.removeprefix(prefix): value for key, value in arrays.items()}
-    arrays = {key: value for key, value in arrays.items() if not key.startswith("normalize.")}  # ours: stated apart
-    if not arrays:
-        raise BadFile(f"{path}: expected named arrays, found none; save the state_dict of the network")
-    return arrays
-
-
-def _read_torch(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is said anyway
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _read_numpy(path: Path) -> Arrays:
-    archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, NpzFile):
-        raise ValueError("it is one array without a name")
-    with archive:
-        return {name: torch.from_numpy(np.array(archive[name])) for name in archive.files}
 
 
 def match(network: Classifier, theirs: Arrays, where: str) -> Matching:
