@@ -234,10 +234,15 @@ def test_the_mean_over_views_is_the_exact_one_however_improbable_a_class(spread:
     scores = spread * torch.randn(700, 3, 50, generator=torch.Generator().manual_seed(0))
     scores[5, 1] = torch.nan
     exact = scores.double().log_softmax(2).logsumexp(1) - math.log(3)
-    found = log_mean_probability(scores)
+    found = log_mean_probability([scores])
     torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6, equal_nan=True)
     assert found.isfinite().all(1).tolist() == [row != 5 for row in range(700)]
-    assert log_mean_probability(scores[:0]).shape == (0, 50)
+    assert log_mean_probability([scores[:0]]).shape == (0, 50)
+    models, shares = [scores[:, :1], scores[:, 1:]], torch.tensor([0.25, 0.75])
+    logs = torch.stack([one.double().log_softmax(2).logsumexp(1) - math.log(one.shape[1]) for one in models])
+    found = log_mean_probability(models, shares.tolist())
+    exact = (logs + shares.log()[:, None, None]).logsumexp(0)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 def test_a_split_in_memory_of_odd_length_loses_nothing() -> None:

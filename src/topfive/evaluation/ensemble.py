@@ -15,7 +15,7 @@ from torch import Tensor
 
 from topfive.data.draws import id_keys, uniform
 from topfive.errors import BadData, Misused
-from topfive.evaluation.scores import Scores, load_scores, mean_of_views
+from topfive.evaluation.scores import Scores, load_scores, log_mean_probability
 from topfive.files import read_rows
 from topfive.metrics import label_ranks
 
@@ -61,17 +61,13 @@ def average(each: Sequence[Scores | Path], weights: Sequence[float] | None = Non
     shares = torch.tensor(weights if weights is not None else [1.0] * len(each), dtype=torch.float64)
     if len(shares) != len(each) or bool((shares < 0).any()) or not float(shares.sum()) > 0:
         raise Misused(f"ensemble: expected {len(each)} weights, none below 0 and one above, got {shares.tolist()}")
-    logs = (shares / shares.sum()).log().tolist()
     taken = [place for place, share in enumerate(shares.tolist()) if share > 0]
+    shares = shares[taken] / shares.sum()
     rows = max(1, AT_ONCE // max(1, *(opened[place].scores[:1].numel() for place in taken)))
-    parts = [_parts(each[place], rows) for place in taken]
+    parts = [_parts(each[place], columns[place], rows) for place in taken]
     found = torch.empty(len(first.ids), len(first.classes))
-    for into in torch.split(found, rows):
-        logarithms = [
-            mean_of_views(next(part))[:, columns[place]].double().log_softmax(1) + logs[place]
-            for place, part in zip(taken, parts, strict=True)
-        ]
-        into.copy_(torch.stack(logarithms).logsumexp(0))
+    for into, *models in zip(torch.split(found, rows), *parts, strict=True):
+        into.copy_(log_mean_probability(models, shares.tolist()))
     judged = [opened[place] for place in taken]
     costliest = max(judged, key=lambda one: one.cost)
     broken = {image.id: image for one in judged for image in one.broken}
@@ -82,11 +78,11 @@ def average(each: Sequence[Scores | Path], weights: Sequence[float] | None = Non
     )  # fmt: skip
 
 
-def _parts(source: Scores | Path, rows: int) -> Iterator[Tensor]:
-    """The scores (rows, views, classes) of so many images at a time."""
-    if isinstance(source, Path):
-        return read_rows(source, "scores", rows)
-    return iter(torch.split(source.scores, rows))
+def _parts(source: Scores | Path, columns: Tensor, rows: int) -> Iterator[Tensor]:
+    """The scores (rows, views, classes) of so many images at a time, classes in the order of `columns`."""
+    parts = read_rows(source, "scores", rows) if isinstance(source, Path) else torch.split(source.scores, rows)
+    in_order = bool((columns.diff() == 1).all())
+    return (part if in_order else part[..., columns] for part in parts)
 
 
 class Selection(NamedTuple):

@@ -3,6 +3,7 @@
 `torchrun --nproc-per-node 4 -m topfive evaluate MODEL DATA` (docs/protocol.md, "Several processes").
 """
 
+import atexit
 import os
 from typing import NamedTuple, TypeVar, cast
 
@@ -48,4 +49,5 @@ def ranks_here() -> Ranks:
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         distributed.init_process_group("gloo")  # what is exchanged lies in the processor's memory
+        atexit.register(distributed.destroy_process_group)  # its threads, left running, abort some exits
     return Ranks(distributed.get_rank(), distributed.get_world_size())

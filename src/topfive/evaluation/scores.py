@@ -129,23 +129,29 @@ def unfitted(ids: Sequence[str], calibration: Mapping[str, Any], data: str, spli
 
 def mean_of_views(scores: Tensor) -> Tensor:
     """(N, views, classes) -> (N, classes): of one view its own scores, of several `log_mean_probability`."""
-    return scores[:, 0] if scores.shape[1] == 1 else log_mean_probability(scores)
+    return scores[:, 0] if scores.shape[1] == 1 else log_mean_probability([scores])
 
 
-def log_mean_probability(scores: Tensor) -> Tensor:
-    """The logarithm of the mean over views of the softmax: (N, views, classes) -> (N, classes).
+def log_mean_probability(models: Sequence[Tensor], shares: Sequence[float] = (1.0,)) -> Tensor:
+    """The logarithm of the mean over models of the mean over each one's views of the softmax.
 
-    After the softmax, as GoogLeNet's crops were averaged (Szegedy et al. 2014, sec. 7); the logarithm keeps apart what
-    is too improbable for float32.
+    models: (N, views, classes) each, classes in one order. shares: of the models, above 0, with sum 1. Returns
+    (N, classes). After the softmax, as GoogLeNet's crops and nets were averaged (Szegedy et al. 2014, sec. 7); the
+    logarithm keeps apart what is too improbable for float32.
     """
-    found = torch.empty(len(scores), scores.shape[2])
-    rows = max(1, IN_CACHE // max(1, scores[:1].numel()))
-    for part, into in zip(torch.split(scores, rows), torch.split(found, rows), strict=True):
-        means = part.softmax(2).mean(1)
-        if bool((means > FAINT).all()):  # false for NaN
-            torch.log(means, out=into)
-        else:  # twice the exponentials
-            into.copy_(part.log_softmax(2).logsumexp(1) - math.log(scores.shape[1]))
+    found = torch.empty(len(models[0]), models[0].shape[2])
+    rows = max(1, IN_CACHE // max(1, sum(one[:1].numel() for one in models)))
+    pieces = zip(*(torch.split(one, rows) for one in models), strict=True)
+    for parts, into in zip(pieces, torch.split(found, rows), strict=True):
+        means = sum(part.softmax(2).mean(1).mul_(share) for part, share in zip(parts, shares, strict=True))
+        torch.log(means, out=into)
+        faint = ~(means > FAINT).all(1)  # true for NaN
+        if bool(faint.any()):  # many times the work an image
+            logs = [
+                part[faint].double().log_softmax(2).logsumexp(1) + math.log(share / part.shape[1])
+                for part, share in zip(parts, shares, strict=True)
+            ]
+            into[faint] = torch.stack(logs).logsumexp(0).float()
     return found
 
 
@@ -252,7 +258,7 @@ def _of_share(
     started = said_at = time.perf_counter()
     for rows, found, bad, part in _answers(model, images, crops, batch_size, device, workers):
         if rows:
-            answers[rows] = found if apart or crops == "1" else log_mean_probability(found)[:, None]
+            answers[rows] = found if apart or crops == "1" else log_mean_probability([found])[:, None]
         answered, broken, pixels = answered + len(rows), broken + bad, pixels + part
         now = time.perf_counter()
         if now - said_at > SAY_EVERY and rows:
