@@ -60,6 +60,27 @@ def test_a_ramp_votes_for_one_orientation_whichever_way_it_rises(slope, orientat
     assert inner.sum().item() == pytest.approx(1.0, rel=1e-3)
 
 
+def test_the_strongest_gradient_is_that_of_a_slow_loop_and_ties_go_to_the_first_channel():
+    images = torch.randint(0, 4, (2, 3, 9, 7), generator=torch.Generator().manual_seed(0)).float()  # many are equal
+    expected = torch.zeros(2, 2, 9, 7)
+    for number, row, column in itertools.product(range(2), range(9), range(7)):
+        best = -1.0
+        for channel in images[number]:
+            down = channel[row + 1, column] - channel[row - 1, column] if 0 < row < 8 else torch.zeros(())
+            across = channel[row, column + 1] - channel[row, column - 1] if 0 < column < 6 else torch.zeros(())
+            if down**2 + across**2 > best:
+                best, expected[:, number, row, column] = down**2 + across**2, torch.stack([down, across])
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = strongest_gradient(images.contiguous(memory_format=layout))
+        assert torch.equal(torch.stack(found), expected)
+
+
+def test_what_is_not_a_number_stays_so():
+    image = torch.rand(1, 1, 24, 24, generator=torch.Generator().manual_seed(0))
+    image[..., 12, 12] = math.nan
+    assert Hog(8, block=1, square_root=False)(image).view(9, 9).isnan().all(1).nonzero().flatten().tolist() == [4]
+
+
 def test_every_pixel_of_an_odd_cell_votes():
     image = torch.zeros(1, 1, 9, 9)
     image[..., 5, 2] = 1.0  # the only gradients: rows 4 and 6 downwards (columns 2), columns 1 and 3 across (row 5)

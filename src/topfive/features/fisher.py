@@ -9,6 +9,8 @@ the mixture, so that squares of numbers far from 0 are not subtracted from one a
 """
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +18,20 @@ from torch.nn import functional as F
 
 from topfive.features.pyramid import Code
 from topfive.features.words import signed_root
+
+
+class Coefficients(NamedTuple):
+    """What follows from a mixture alone. x is a descriptor less the middle of the mixture.
+
+    A component's part in the logarithm of the likelihood is likelihood @ [x, x^2] + constant. The gradient by its mean
+    is slope * x + offset, that by its deviation square * x^2 + slope * x + offset, each times the posterior.
+    """
+
+    middle: Tensor  # (D,)
+    likelihood: Tensor  # (K, 2D)
+    constant: Tensor  # (K,)
+    by_mean: tuple[Tensor, Tensor]  # slope, offset: (K, D)
+    by_deviation: tuple[Tensor, Tensor, Tensor]  # square, slope, offset: (K, D)
 
 
 class FisherVector(Code):
@@ -36,42 +52,52 @@ class FisherVector(Code):
         self.register_buffer("means", torch.zeros(components, dimensions))
         self.register_buffer("variances", torch.ones(components, dimensions))
 
-    def posteriors(self, descriptors: Tensor) -> Tensor:
-        """How probable each component is for each descriptor, less the middle: (N, M, D) -> (N, M, K)."""
-        middle, precision = self.middle(), 1 / self.variances
-        means = self.means - middle
-        constant = self.weights.log() - 0.5 * (
-            self.variances.log().sum(1) + (means.square() * precision).sum(1) + means.shape[1] * math.log(2 * math.pi)
-        )
-        coefficients = torch.cat([means * precision, -0.5 * precision], 1).T  # (2D, K)
-        both = torch.cat([descriptors, descriptors.square()], -1)  # (N, M, 2D)
-        return torch.softmax(both @ coefficients + constant, -1)
-
-    def middle(self) -> Tensor:
-        """The mean of the mixture, (D,)."""
-        return self.weights @ self.means
+    def by_set(self, sets: Sequence[Tensor]) -> Tensor:
+        """The gradients, summed over each set, with what follows from the mixture alone made once."""
+        mixture = self.coefficients()
+        return torch.stack([self.gradients(one, mixture) for one in sets], 1)
 
     def statistics(self, descriptors: Tensor) -> Tensor:
-        """Sums of posteriors, of them times descriptors and times squares: (N, M, D) -> (N, K * (1 + 2D))."""
-        moved = descriptors - self.middle()
-        chances = self.posteriors(moved)  # (N, M, K)
-        both = torch.cat([torch.ones_like(moved[..., :1]), moved, moved.square()], -1)  # (N, M, 1 + 2D)
-        return (chances.transpose(1, 2) @ both).flatten(1)
+        """The gradients, summed over the descriptors: (N, M, D) -> (N, 2 K D)."""
+        return self.gradients(descriptors, self.coefficients())
 
-    def finish(self, statistics: Tensor, counts: Tensor) -> Tensor:
-        """(N, R, K * (1 + 2D)) -> (N, R, 2 K D) of length 1, or 0 where there is no descriptor."""
-        sums = statistics.view(*statistics.shape[:2], len(self.weights), -1)  # (N, R, K, 1 + 2D)
-        zeroth, first, second = torch.split(sums, [1, *[self.means.shape[1]] * 2], -1)
-        means, variances = self.means - self.middle(), self.variances
-        by_mean = (first - zeroth * means) / variances.sqrt()
-        by_deviation = (second - 2 * means * first + zeroth * (means.square() - variances)) / variances
+    def coefficients(self) -> Coefficients:
+        """What follows from the mixture alone."""
+        middle, variances = self.weights @ self.means, self.variances
+        means, precision = self.means - middle, 1 / variances
+        constant = self.weights.log() - 0.5 * (
+            variances.log().sum(1) + (means.square() * precision).sum(1) + means.shape[1] * math.log(2 * math.pi)
+        )
+        by_mean = (variances * self.weights[:, None]).rsqrt()  # over the roots of the Fisher information
+        by_deviation = precision * (2 * self.weights[:, None]).rsqrt()
         if self.flip:
             by_deviation = -by_deviation
-        scale = counts.clamp_min(1)[:, None, None] * self.weights.sqrt()[:, None]  # (R, K, 1)
-        gradients = torch.cat(
-            [(by_mean / scale).flatten(2), (by_deviation / (math.sqrt(2) * scale)).flatten(2)], -1
-        )  # (N, R, 2KD)
-        return gradients if self.raw else F.normalize(signed_root(gradients), dim=-1)
+        return Coefficients(
+            middle=middle,
+            likelihood=torch.cat([means * precision, -0.5 * precision], 1),
+            constant=constant,
+            by_mean=(by_mean, -means * by_mean),
+            by_deviation=(by_deviation, -2 * means * by_deviation, (means.square() - variances) * by_deviation),
+        )
+
+    def gradients(self, descriptors: Tensor, mixture: Coefficients) -> Tensor:
+        """The gradients, summed over the descriptors: (N, M, D) -> (N, 2 K D)."""
+        moved = descriptors - mixture.middle
+        both = torch.cat([moved, moved.square()], -1)  # (N, M, 2D)
+        chances = torch.softmax(F.linear(both, mixture.likelihood, mixture.constant), -1)  # (N, M, K), the posteriors
+        number, sums = chances.sum(1)[..., None], chances.transpose(1, 2) @ both  # (N, K, 1), (N, K, 2D)
+        first, second = sums.chunk(2, -1)
+        slope, offset = mixture.by_mean
+        by_mean = torch.addcmul(first * slope, number, offset)  # (N, K, D)
+        square, slope, offset = mixture.by_deviation
+        by_deviation = torch.addcmul(torch.addcmul(second * square, first, slope), number, offset)
+        return torch.stack([by_mean, by_deviation], 1).flatten(1)
+
+    def finish(self, statistics: Tensor, counts: Tensor) -> Tensor:
+        """(N, R, 2 K D) -> (N, R, 2 K D) of length 1, or 0 where there is no descriptor."""
+        if self.raw:
+            return statistics / counts.clamp_min(1)[:, None]
+        return F.normalize(signed_root(statistics), dim=-1)
 
     def extra_repr(self) -> str:
         """The sizes, for print(network)."""

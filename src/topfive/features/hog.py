@@ -9,7 +9,7 @@ scikit-image, which leaves out the last row and column of a cell whose side is o
 
 Roots and their gradients are computed in float64. In the dark parts of 8-bit images, where the roots of 0, 1 and 3
 stand side by side, many gradients lie within 1e-6 degrees of the border between two bins, and float32 would decide by
-accident of the machine: a sixth of the descriptor of scikit-learn's flower.jpg differed. It costs a quarter more time.
+accident of the machine: a sixth of the descriptor of scikit-learn's flower.jpg differed. It costs two thirds more time.
 """
 
 import math
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 CLIP = 0.2  # L2-Hys: no entry of a block above this before the second normalization (sec. 6.4)
 EPSILON = 1e-5  # of a block's norm; without it a flat block would be 0 / 0
-MICRO = 400_000  # numbers of images that are described at a time: what is computed of them stays in the cache
+MICRO = 200_000  # numbers of images that are described at a time: what is computed of them stays in the cache
 
 
 class Hog(nn.Module):
@@ -79,19 +79,21 @@ class Hog(nn.Module):
         down, across = (one[:, : rows * self.cell, : columns * self.cell] for one in (down, across))
         squares = torch.addcmul(down * down, across, across).float()
         magnitude = squares.clamp_min(1e-36).sqrt()  # not 0, where the root has no slope
-        bins = self.turn(down, across).long() % self.orientations  # half a turn is 0 again
-        cells = torch.arange(number * rows * columns, device=bins.device).view(number, rows, 1, columns, 1)
+        bins = self.orientations + 1  # the last one is the first again, after half a turn
+        cells = torch.arange(number * rows * columns, device=down.device).view(number, rows, 1, columns, 1)
         blocks = number, rows, self.cell, columns, self.cell
-        places = torch.add(bins.reshape(blocks), cells, alpha=self.orientations)
-        votes = magnitude.new_zeros(number * rows * columns * self.orientations)
-        votes = votes.scatter_add_(0, places.flatten(), magnitude.reshape(-1))
-        return votes.view(number, rows, columns, self.orientations) / self.cell**2
+        turn = self.turn(down, across).long().clamp_(0, self.orientations)  # what is not a number has a bin, too
+        places = torch.add(turn.reshape(blocks), cells, alpha=bins)
+        votes = magnitude.new_zeros(number * rows * columns * bins)
+        votes = votes.scatter_add_(0, places.flatten(), magnitude.reshape(-1)).view(number, rows, columns, bins)
+        first, last = torch.split(votes, [self.orientations, 1], -1)
+        return (first + F.pad(last, (0, self.orientations - 1))) / self.cell**2
 
     def turn(self, down: Tensor, across: Tensor) -> Tensor:
         """Where gradients (N, H, W) point, in bins: [0, orientations], both ends the same."""
         if self.signed:
             return torch.atan2(down, across).detach() * (self.orientations / (2 * math.pi)) % self.orientations
-        angle = torch.atan2(down.abs(), torch.where(down < 0, -across, across))  # in [0, pi]: opposite ways are one
+        angle = torch.atan2(down.abs(), across * down.sign())  # in [0, pi]: opposite ways are one
         return angle.detach() * (self.orientations / math.pi)
 
     def shared_histograms(self, down: Tensor, across: Tensor) -> Tensor:
@@ -119,15 +121,16 @@ def strongest_gradient(images: Tensor) -> tuple[Tensor, Tensor]:
 
     images: (N, C, H, W). Returns two tensors (N, H, W); a difference that would reach over the border is 0.
     """
-    down = F.pad(images[:, :, 2:] - images[:, :, :-2], (0, 0, 1, 1))
-    across = F.pad(images[..., 2:] - images[..., :-2], (1, 1))
-    lengths = down.square() + across.square()  # (N, C, H, W)
+    padded = F.pad(images.contiguous(), (1, 1, 1, 1), mode="reflect")  # a difference of two equal pixels is 0
+    down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
+    across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
+    lengths = (down * down + across * across).detach()  # (N, C, H, W); not `addcmul`, whose rounding would decide ties
     best_down, best_across, best = down[:, 0], across[:, 0], lengths[:, 0]
-    for channel in range(1, images.shape[1]):  # three comparisons take a fraction of an argmax over strided channels
-        longer = lengths[:, channel] > best
-        best_down = torch.where(longer, down[:, channel], best_down)
-        best_across = torch.where(longer, across[:, channel], best_across)
-        best = torch.where(longer, lengths[:, channel], best)
+    for channel in range(1, images.shape[1]):
+        longer = (lengths[:, channel] - best).sign().clamp_min(0)  # 1 or 0
+        best_down = torch.lerp(best_down, down[:, channel], longer)  # exact at 0 and 1; `where` takes ten times as long
+        best_across = torch.lerp(best_across, across[:, channel], longer)
+        best = torch.maximum(best, lengths[:, channel])
     return best_down, best_across
 
 

@@ -5,6 +5,7 @@ a region's pool is made of those of its cells, so that a pyramid costs little mo
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -75,11 +76,15 @@ class Code(nn.Module, ABC):
     def finish(self, statistics: Tensor, counts: Tensor) -> Tensor:
         """The codes of regions: (N, R, S), and (R,) descriptors in them, -> (N, R, length)."""
 
+    def by_set(self, sets: Sequence[Tensor]) -> Tensor:
+        """The statistics of each of several sets: (N, sets, S). A code with work that they share does it once here."""
+        return torch.stack([self.statistics(one) for one in sets], 1)
+
     def forward(self, descriptors: Tensor, regions: Regions) -> Tensor:
         """descriptors: (N, M, D) at the places of `regions`. Returns (N, R * length), zeros where there are none."""
         if not regions.sizes:
             return descriptors.new_zeros(descriptors.shape[0], len(regions.counts) * self.length)
-        sets = torch.split(descriptors[:, regions.order], regions.sizes, 1)
-        cells = torch.stack([self.statistics(one) for one in sets], 1)  # (N, cells, S)
+        sets = torch.split(descriptors.index_select(1, regions.order), regions.sizes, 1)
+        cells = self.by_set(sets)  # -> (N, cells, S)
         pooled = regions.pool(cells, self.pooling)  # -> (N, R, S)
         return self.finish(pooled, regions.counts).flatten(1)

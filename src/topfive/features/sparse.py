@@ -70,24 +70,26 @@ def omp(descriptors: Tensor, words: Tensor, atoms: int) -> Tensor:
     """Codes with at most `atoms` numbers that are not 0: (M, D), (K, D) of length 1 -> (M, K).
 
     The inverse of the chosen words' products grows by a row at a time, as that of a bordered matrix does, for all
-    descriptors at once.
+    descriptors at once. Where each descriptor's own matrix meets one vector, `matmul` takes longer than products and
+    their sums.
     """
     number, most = descriptors.shape[0], min(atoms, *words.shape)
     chosen = torch.zeros(number, most, dtype=torch.long, device=descriptors.device)
     held = descriptors.new_zeros(number, most, words.shape[1])  # the chosen words
     inverse = descriptors.new_zeros(number, most, most)
-    weights, rest = descriptors.new_zeros(number, most), descriptors
+    weights = products = descriptors.new_zeros(number, most)  # products: of the chosen words and the descriptor
+    rest = descriptors
     for taken in range(most):
         likeness = (rest @ words.T).abs_().scatter_(1, chosen[:, :taken], -1.0)  # a word is taken up once
         best = likeness.argmax(1)
         new = words[best]  # (M, D)
-        overlap = (held @ new[..., None])[..., 0]  # (M, most), 0 where no word is held yet
-        turned = (inverse @ overlap[..., None])[..., 0]
+        overlap = (held * new[:, None]).sum(2)  # (M, most), 0 where no word is held yet
+        turned = (inverse * overlap[:, None]).sum(2)
         left = (1 - (overlap * turned).sum(1)).clamp_min_(1e-6)  # what of the new word is new, squared
         border = -turned
         border[:, taken] = 1
-        inverse.baddbmm_(border[:, :, None], (border / left[:, None])[:, None])
-        chosen[:, taken], held[:, taken] = best, new
-        weights = (inverse @ (held @ descriptors[..., None]))[..., 0]
+        inverse.addcmul_(border[:, :, None], (border / left[:, None])[:, None])
+        chosen[:, taken], held[:, taken], products[:, taken] = best, new, (new * descriptors).sum(1)
+        weights = (inverse * products[:, None]).sum(2)
         rest = descriptors - (weights[:, None] @ held)[:, 0]
     return descriptors.new_zeros(number, len(words)).scatter_(1, chosen, weights)
