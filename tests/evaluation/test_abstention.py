@@ -12,6 +12,7 @@ from topfive.data import ClassLabel
 from topfive.data.draws import choosing
 from topfive.errors import BadData
 from topfive.evaluation import Scores, evaluate, judge
+from topfive.evaluation.scores import marked
 
 
 def made_up(images: int = 400) -> Scores:
@@ -74,12 +75,13 @@ def test_where_no_confidence_will_do_nothing_is_answered() -> None:
 
 def test_images_that_fitted_the_temperature_do_not_judge() -> None:
     scores = made_up()
-    fitted = {"temperature": 2.0, "data": "m", "split": "val", "half": True}
+    half = [id_ for id_, own in zip(scores.ids, choosing(scores.ids), strict=True) if own]
+    fitted = {"temperature": 2.0, "fitted": marked(half)}
     found = judge(replace(scores, calibration=fitted), max_error=0.2).document["abstention"]
     plain = judge(scores, max_error=0.2).document["abstention"]
     assert found["images"] == plain["images"]
     with pytest.raises(BadData, match=r"others that fitted nothing to judge it, found .* and 0; give another split"):
-        judge(replace(scores, calibration={**fitted, "half": False}), max_error=0.2)
+        judge(replace(scores, calibration={**fitted, "fitted": marked(scores.ids)}), max_error=0.2)
 
 
 def test_an_image_without_an_answer_is_never_answered_however_large_the_error_may_be() -> None:
@@ -93,7 +95,7 @@ def test_a_split_that_fitted_the_temperature_is_refused_before_an_image_is_score
 ) -> None:
     data = photos(tmp_path)
     model = linear()
-    model.calibration = {"temperature": 2.0, "data": data.manifest, "split": "val", "half": False}
+    model.calibration = {"temperature": 2.0, "fitted": marked(data.split("val").ids)}
     monkeypatch.setattr("topfive.evaluation.report.score", lambda *_: pytest.fail("images were scored"))
     with pytest.raises(BadData, match="val: expected images to choose a confidence on and others that fitted nothing"):
         evaluate(model, data, max_error=0.2)

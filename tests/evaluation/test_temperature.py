@@ -11,10 +11,12 @@ from torch import nn
 
 from topfive.data import ClassLabel, ImageSet
 from topfive.data.draws import choosing
+from topfive.data.imageset import Split, subset
 from topfive.errors import BadData, BadFile, Misused
 from topfive.evaluation import Scores, evaluate, load_scores, score
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.ensemble import average
+from topfive.evaluation.scores import marked
 from topfive.evaluation.temperature import calibrate
 from topfive.files import write_tensors
 from topfive.models.modelfile import Model, load, save
@@ -92,6 +94,11 @@ def test_of_val_beside_test_all_images_fit_it_and_test_is_judged_whole(tmp_path:
     assert (found["split"], found["half"], found["images"]) == ("val", False, 40)
     assert evaluate(file, data).document["calibration"]["images"] == 8
     assert evaluate(file, data, "val").document["calibration"] is None
+    few, test = subset(data.split("val"), list(range(0, 40, 2))), data.split("test")
+    mixed = Split(test.ids + few.ids, torch.cat([test.labels, few.labels]), paths=(*test.paths, *few.paths))
+    other = ImageSet("other", data.layout, data.classes, {"train": test, "val": mixed})  # with images that fitted it
+    known = evaluate(file, other).document["calibration"]
+    assert (known["images"], known["temperature"]) == (8, found["temperature"])
 
 
 def test_what_trains_or_is_too_little_is_refused(tmp_path: Path) -> None:
@@ -105,7 +112,10 @@ def test_what_trains_or_is_too_little_is_refused(tmp_path: Path) -> None:
     assert file.read_bytes() == before
 
 
-@pytest.mark.parametrize("broken", [{"temperature": 0.0}, {"temperature": -1}, {"temperature": "warm"}, ["warm"]])
+@pytest.mark.parametrize(
+    "broken",
+    [{"temperature": 0.0}, {"temperature": -1}, {"temperature": "warm"}, ["warm"], {"fitted": "abc"}, {"fitted": 3}],
+)
 def test_files_of_before_have_none_and_broken_ones_are_refused(tmp_path: Path, broken: object) -> None:
     model = linear()
     document = model.to_header()
@@ -128,12 +138,12 @@ def test_the_choosing_half_follows_from_each_id_alone() -> None:
     assert choosing(ids[7:8]).tolist() == [half[7]]
 
 
-def test_the_half_that_fitted_judges_nothing_where_an_image_was_added() -> None:
-    """The set is another one then, and the images are the same."""
+def test_images_that_fitted_judge_nothing_in_whatever_set_they_are_met() -> None:
     ids = tuple(f"{index}.png" for index in range(60))
-    fitted = {"temperature": 2.0, "data": "before", "split": "test", "half": True}
     classes = tuple(ClassLabel(key, key) for key in "abc")
     scores = Scores("mlp", "test", torch.rand(60, 1, 3), torch.arange(60) % 3, ids, classes, "logits", data="after")
-    assert torch.equal(replace(scores, calibration=fitted).unfitted, ~torch.from_numpy(choosing(ids)))
-    assert replace(scores, calibration=fitted | {"half": False}).unfitted.all()
-    assert not replace(scores, calibration=fitted | {"half": False, "data": "after"}).unfitted.any()
+    fitted = {"temperature": 2.0, "data": "before", "split": "val", "fitted": marked([*ids[20:40], "gone.png"])}
+    assert replace(scores, calibration=fitted).unfitted.tolist() == [True] * 20 + [False] * 20 + [True] * 20
+    assert scores.unfitted.all()
+    del fitted["fitted"]  # as files of before are
+    assert not replace(scores, calibration=fitted).unfitted.any()

@@ -246,7 +246,7 @@ def evaluate(
         raise Misused(f"--max-error: expected a share from 0 to 1, got {max_error:g}")
     if max_error is not None:
         ids = data.split(split).ids
-        halves(ids, unfitted(ids, model.calibration, data.manifest, split), split)
+        halves(ids, unfitted(ids, model.calibration), split)
     if submission is not None and (submission.exists() or submission == out):
         raise Misused(f"--submission {submission}: expected a new file, found one of that name; choose another")
     images = in_order(data, split) if submission is not None else []  # before hours are spent

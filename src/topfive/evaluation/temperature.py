@@ -15,12 +15,14 @@ from topfive.data.draws import choosing
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadData, Misused
 from topfive.evaluation.calibration import fit_sharpness
-from topfive.evaluation.scores import score
+from topfive.evaluation.scores import marked, score
 from topfive.models.modelfile import find, load, save
 
 
 def calibrate(path: str | Path, data: ImageSet, split: str | None = None) -> dict[str, Any]:
-    """Fit the temperature of the model in a file or run folder, write it there, whole or not at all, and give it.
+    """Fit the temperature of the model in a file or run folder, write it there, whole or not at all, and tell of it.
+
+    The file keeps with it which images fitted it; they never judge it, in whatever set they are met again.
 
     split: `val` when left out, else the judged one. Raises Misused for train, BadData where too few images are left or
     the classes are not the model's.
@@ -42,5 +44,6 @@ def calibrate(path: str | Path, data: ImageSet, split: str | None = None) -> dic
         )
     temperature = 1 / fit_sharpness(scores.averaged[rows], scores.labels[rows])
     found = {"temperature": temperature, "data": data.manifest, "split": split, "half": half, "images": images}
-    save(replace(model, calibration=found), file)
+    images_of_it = [id_ for id_, own in zip(scores.ids, rows.tolist(), strict=True) if own]
+    save(replace(model, calibration=found | {"fitted": marked(images_of_it)}), file)
     return found

@@ -4,6 +4,7 @@ Everything that predicts reads this file and nothing else: it names the entry an
 order, the geometry, the recipe, the data it was fitted on, its figures and the versions. No pickle anywhere (law 5).
 """
 
+import base64
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -211,6 +212,7 @@ def load(path: str | Path) -> Model:
         )
         if not 0 < model.temperature < math.inf:
             raise ValueError(f"a temperature of {model.temperature}")
+        base64.b64decode(model.calibration.get("fitted", ""), validate=True)
         model.classifier.load_state_dict(tensors)
     except TopfiveError as error:
         raise BadFile(f"{file}: has a header that this topfive cannot use ({error})") from error
