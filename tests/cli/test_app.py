@@ -329,6 +329,13 @@ def test_contest_prints_its_board_and_fails_when_an_entry_does(
 # --- how it ends -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("share", ["2", "nan", "-0.1"])
+def test_an_error_that_is_no_share_is_one_sentence(call: Call, photos: Path, run: Path, share: str) -> None:
+    done = call("evaluate", run, photos, "--max-error", share)
+    assert (done.code, done.out) == (2, "")
+    assert f"topfive: --max-error: expected a share from 0 to 1, got {share}" in done.err
+
+
 @pytest.mark.parametrize("verb", ["predict", "evaluate"])
 def test_ctrl_c_is_130_and_one_sentence(
     call: Call, photos: Path, run: Path, monkeypatch: pytest.MonkeyPatch, verb: str
@@ -339,7 +346,7 @@ def test_ctrl_c_is_130_and_one_sentence(
     monkeypatch.setattr("topfive.models.modelfile.Model.scores", stop)
     done = call(verb, run, photos)
     assert done.code == 130
-    assert done.err.splitlines()[-1] == "topfive: stopped; call the same command again to go on"
+    assert done.err.splitlines()[-1] == "topfive: stopped; the same command begins again, without what it has kept"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ending:
         if ending.code == 130:  # typer's word for a KeyboardInterrupt
-            print("topfive: stopped; call the same command again to go on", file=sys.stderr)
+            print("topfive: stopped; the same command begins again, without what it has kept", file=sys.stderr)
         raise
     except OSError as error:  # a folder that may not be entered, a disk that is gone
         where = f"{error.filename}: " if error.filename else ""
@@ -192,7 +192,7 @@ def evaluate(
         Path | None, typer.Option(help="Write the five best classes as the Challenge takes them; .csv: as Kaggle.")
     ] = None,
     tree: Annotated[str | None, typer.Option(help="What mistakes cost: the file of a tree, or `folders`.")] = None,
-    max_error: Annotated[float | None, typer.Option(min=0, max=1, help="Abstain: of the answers so many err.")] = None,
+    max_error: Annotated[float | None, typer.Option(help="Abstain: of the answers so many err, 0 to 1.")] = None,
     boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,
 ) -> None:
