@@ -319,6 +319,11 @@ def test_images_sorted_into_wrong_classes_are_refused(tmp_path: Path) -> None:
         ({"k/data/meta.mat": meta(2012), "val/x.png": b""}, "x.png: expected an image named ILSVRC2012_val_00000001"),
         ({"k/data/meta.mat": meta(2012), "val/n00000001/x.png": b""}, "expected one of the 3 classes, found n00000001"),
         ({"k/data/meta.mat": meta(2012), "val/n01000000/x.png": b""}, "found none of n02000000 and 1 more"),
+        (
+            {"k/data/meta.mat": meta(2012), "val/ILSVRC2012_val_00000003.JPEG": b"",
+             "val/ILSVRC2012_val_00000003 (1).JPEG": b""},
+            "expected one image of val with number 3, found two; remove one",
+        ),
         ({"k/data/meta.mat": b"", "k2/data/meta.mat": b"", "val/x.png": b""}, "expected one development kit, got k"),
         (
             {"k/data/meta.mat": meta(2012), "val/ILSVRC2012_val_00000001.JPEG": b"",

@@ -34,6 +34,8 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
         "ILSVRC2012_val_00000004.JPEG",
         "ILSVRC2012_val_00000000.JPEG",
         "ILSVRC2012_val_000000012",
+        "ILSVRC2012_test_00000001.JPEG",
+        "ILSVRC2011_val_00000001.JPEG",
     ):
         with pytest.raises(BadData, match=f"expected names such as .* up to 3, found {name}"):
             places([name], 3)

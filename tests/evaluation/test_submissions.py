@@ -50,6 +50,9 @@ def test_five_numbers_a_line_in_the_order_of_the_images(tmp_path: Path) -> None:
         assert read_classification(path, IMAGES, NUMBERS) == answers
     table.write_text("\n".join(table.read_text().splitlines()[:1] + table.read_text().splitlines()[:0:-1]))
     assert read_classification(table, IMAGES, NUMBERS) == answers  # rows of a table have no order
+    named = IMAGES[0].replace(".JPEG", "_n00000003.JPEG")  # as on Hugging Face
+    write_classification(tmp_path / "b.csv", {named: [7]}, NUMBERS)
+    assert (tmp_path / "b.csv").read_text().splitlines()[1] == "ILSVRC2012_val_00000001,n00000003"
     text.write_text("7\n0 0 0 0 0 4\n1 2 3 4 5 6\n")  # short lines, and guesses beyond five
     assert list(read_classification(text, IMAGES, NUMBERS).values()) == [[7], [], [1, 2, 3, 4, 5]]
 

@@ -3,9 +3,31 @@
 The development kits count them from 1 in another order, their ILSVRC2012_ID: 1 is the kit fox, the tench is 449.
 """
 
+import re
 from importlib import resources
+from typing import NamedTuple
 
 from topfive.data.imageset import ClassLabel
+
+IMAGE = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})(?!\d)", re.IGNORECASE)
+
+
+class Numbered(NamedTuple):
+    """What the name of a validation or test image says of it. split: `val` or `test`. number: from 1."""
+
+    year: int
+    split: str
+    number: int
+
+
+def numbered(name: str) -> Numbered | None:
+    """The number of an image in its name, path or id, with any ending or none; None where the name has none.
+
+    >>> numbered("val/n01440764/ILSVRC2012_val_00000293.JPEG")
+    Numbered(year=2012, split='val', number=293)
+    """
+    found = IMAGE.search(name)
+    return Numbered(int(found[1]), found[2].lower(), int(found[3])) if found else None
 
 
 def challenge_classes() -> tuple[ClassLabel, ...]:

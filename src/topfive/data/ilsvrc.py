@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from topfive.data.challenge import challenge_classes, challenge_numbers
+from topfive.data.challenge import Numbered, challenge_classes, challenge_numbers, numbered
 from topfive.data.decode import has_image_ending
 from topfive.data.devkit import LASTING, SPLITS, TRUTH, Devkit, is_devkit, read_devkit, read_truth
 from topfive.data.folders import SPLIT_FOLDERS, visible
@@ -24,7 +24,6 @@ from topfive.errors import BadData, listed
 
 WNID = re.compile(r"n\d{8}$")
 CLASS_TAR = re.compile(r"n\d{8}\.tar$")
-NUMBERED = re.compile(r"ILSVRC(\d{4})_(val|test)_(\d{8})\.JPEG$", re.IGNORECASE)
 PLACE = re.compile(r"ILSVRC\d{4}_(?:img|images)_(train|val|test)(?:_v\d+)?(?:\.tar)?$", re.IGNORECASE)
 ORDER = ("train", "val", "test")
 WANTED = "the development kit (ILSVRC2012_devkit_t12/ or its .tar.gz)"
@@ -152,9 +151,14 @@ def _split_named(place: Path) -> str | None:
     return SPLIT_FOLDERS.get(place.name.lower()) if place.is_dir() else None
 
 
+def _image(name: str) -> Numbered | None:
+    """The number of a validation or test image; the files of their boxes are named alike."""
+    return numbered(name) if has_image_ending(name) else None
+
+
 def _flat(root: Path, files: list[Path]) -> dict[str, Path]:
     """The folder itself as a split, where numbered images or tars of classes lie right in it."""
-    found = {match[2].lower() for file in files if (match := NUMBERED.match(file.name))}
+    found = {image.split for file in files if (image := _image(file.name))}
     if not found and any(CLASS_TAR.match(file.name) for file in files):
         found = {"train"}
     if len(found) > 1:
@@ -166,7 +170,7 @@ def _is_ours(place: Path) -> bool:
     """Whether a split lies as only the Challenge's does: as a tar, as numbered images, or as tars of classes."""
     if not place.is_dir():
         return True
-    return any(NUMBERED.match(file.name) or CLASS_TAR.match(file.name) for file in visible(place)[1])
+    return any(_image(file.name) or CLASS_TAR.match(file.name) for file in visible(place)[1])
 
 
 def _contents(place: Path | Packed, above: tuple[Path, ...] = ()) -> Iterator[tuple[PurePosixPath, Path | Packed]]:
@@ -193,24 +197,31 @@ def _contents(place: Path | Packed, above: tuple[Path, ...] = ()) -> Iterator[tu
 def _images(split: str, place: Path) -> tuple[dict[str, Image], int]:
     """The images of a split by id, in the order of the ids, and how many other files lie among them."""
     found: dict[str, Image] = {}
+    numbers: set[Numbered] = set()
     others = 0
     for name, source in _contents(place, (place.resolve(),)):
         if not has_image_ending(name.name):
             others += 1
             continue
         wnid = name.parent.name if WNID.match(name.parent.name) else None
-        match = NUMBERED.match(name.name) if split != "train" else None
-        if wnid is None and match is None:
+        image = _image(name.name) if split != "train" else None
+        if wnid is None and image is None:
             raise BadData(
                 f"{source}: expected an image named ILSVRC2012_{split}_00000001.JPEG or the folder or tar of a class "
                 "such as n01440764, found neither; move it elsewhere"
             )
-        if match and match[2].lower() != split:
+        if image and image.split != split:
             raise BadData(f"{source}: expected images of {split}, found this one; move it elsewhere")
         id_ = "/".join((split, *([wnid] if wnid else []), name.name))
         if id_ in found:
             raise BadData(f"{source}: expected one image named {id_}, found two; remove one")
-        found[id_] = Image(source, wnid, *((int(match[1]), int(match[3])) if match else (0, 0)))
+        if image in numbers:
+            raise BadData(
+                f"{source}: expected one image of {split} with number {image.number:,}, found two; remove one"
+            )
+        if image:
+            numbers.add(image)
+        found[id_] = Image(source, wnid, *((image.year, image.number) if image else (0, 0)))
     if not found:
         raise BadData(f"{place}: expected images of {split}, found none; put them there or remove it")
     return dict(sorted(found.items())), others

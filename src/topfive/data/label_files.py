@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from topfive.data.challenge import challenge_classes, challenge_numbers
+from topfive.data.challenge import Numbered, challenge_classes, challenge_numbers, numbered
 from topfive.errors import BadData, BadFile
 
 NAME = re.compile(r"^(?!.*(blacklist|synset)).*(val|label|ground_truth).*\.(txt|csv)$", re.IGNORECASE)
-IMAGE = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 WNID = re.compile(r"n\d{8}$")
 FIRST = (490, 361, 171, 822, 297, 482, 13, 704, 599, 164)
 """The development kits' labels of the first validation images; in the order of the wnids 65, 970, 230, 809, ..."""
@@ -79,14 +78,14 @@ def _labels(path: Path) -> dict[int, str]:
     rows = [(line, re.split(r"[,\s]+", text.strip())) for line, text in enumerate(lines, 1)]
     while rows and rows[-1][1] == [""]:
         rows.pop()
-    if rows and path.suffix.lower() == ".csv" and not IMAGE.search(rows[0][1][0]) and not _is_label(rows[0][1][0]):
+    if rows and path.suffix.lower() == ".csv" and not _image(rows[0][1][0]) and not _is_label(rows[0][1][0]):
         del rows[0]  # the names of the columns
     found: dict[int, str] = {}
     for place, (line, words) in enumerate(rows, 1):
-        match = IMAGE.search(words[0])
-        label = words[1] if match and len(words) > 1 else words[0]
-        number = int(match[1]) if match else place
-        if not _is_label(label) or (len(words) > 1 and not match) or number in found or not number:
+        image = _image(words[0])
+        label = words[1] if image and len(words) > 1 else words[0]
+        number = image.number if image else place
+        if not _is_label(label) or (len(words) > 1 and not image) or number in found or not number:
             raise BadFile(
                 f"{path}, line {line:,}: expected the name of a validation image and its label, or a label alone, "
                 f"found {' '.join(words)[:60]!r}{' again' if number in found else ''}; mend it"
@@ -95,6 +94,12 @@ def _labels(path: Path) -> dict[int, str]:
     if not found:
         raise BadFile(f"{path}: expected a label a line, found none; give the labels of the validation images")
     return found
+
+
+def _image(word: str) -> Numbered | None:
+    """The validation image of 2012 that a word names."""
+    found = numbered(word)
+    return found if found and found[:2] == (2012, "val") else None
 
 
 def _is_label(word: str) -> bool:

@@ -5,18 +5,15 @@ ILSVRC2012_val_00000001.JPEG. An image whose list is empty has no label that peo
 """
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from topfive.data.challenge import challenge_classes
+from topfive.data.challenge import challenge_classes, numbered
 from topfive.errors import BadData, BadFile
 from topfive.metrics import any_label_ranks
-
-NUMBER = re.compile(r"ILSVRC2012_val_(\d{8})(?!\d)")
 
 
 def read_real(path: Path) -> list[list[int]]:
@@ -41,8 +38,8 @@ def places(ids: Sequence[str], images: int) -> list[int]:
     """
     found = []
     for id_ in ids:
-        match = NUMBER.search(id_)
-        number = int(match.group(1)) if match else 0
+        image = numbered(id_)
+        number = image.number if image and image[:2] == (2012, "val") else 0
         if not 1 <= number <= images:
             raise BadData(
                 f"ReaL: expected names such as ILSVRC2012_val_00000001.JPEG up to {images:,}, found {id_}; "

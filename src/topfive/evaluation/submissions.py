@@ -10,12 +10,12 @@ confidence left top right bottom`. An image without an answer is a line of zeros
 import csv
 import io
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
 
+from topfive.data.challenge import IMAGE, numbered
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.boxes import Detections, Guesses
@@ -25,7 +25,6 @@ from topfive.files import write_text
 GUESSES = 5
 AT_ONCE = 4096  # images whose answers are ordered together
 COLUMNS = ["ImageId", "PredictionString"]
-NUMBER = re.compile(r"_(?:val|test)_(\d{8})\.\w+$")
 
 Numbers = Mapping[str, int]  # wnid -> the development kit's number
 
@@ -35,7 +34,7 @@ def in_order(data: ImageSet, split: str) -> list[str]:
 
     Each number from 1 on must be there, and the classes must have numbers: a line more or less moves all that follow.
     """
-    found = {int(match[1]): id_ for id_ in data.split(split).ids if (match := NUMBER.search(id_))}
+    found = {image.number: id_ for id_ in data.split(split).ids if (image := numbered(id_))}
     if not data.numbers or len(found) < len(data.split(split)):
         raise Misused(
             f"--submission: expected the Challenge's numbered images and classes, found another image set in "
@@ -163,7 +162,7 @@ def _write(path: Path, rows: Mapping[str, Sequence[str]], blank: int) -> Path:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows((PurePosixPath(id_).stem, " ".join(words)) for id_, words in rows.items())
+    writer.writerows((_image_id(id_), " ".join(words)) for id_, words in rows.items())
     return write_text(path, table.getvalue())
 
 
@@ -180,7 +179,7 @@ def _rows(path: Path, images: Sequence[str]) -> list[tuple[str, str, list[str]]]
     header, *table = list(csv.reader(io.StringIO(_text(path)))) or [[]]
     if header != COLUMNS:
         raise BadFile(f"{path}: expected the columns {','.join(COLUMNS)}, found {','.join(header)[:60]!r}; mend it")
-    ids = {PurePosixPath(id_).stem: id_ for id_ in images}
+    ids = {_image_id(id_): id_ for id_ in images}
     found: dict[str, tuple[str, str, list[str]]] = {}
     for line, cells in enumerate(table, 2):
         where = f"{path}, line {line:,}"
@@ -190,6 +189,12 @@ def _rows(path: Path, images: Sequence[str]) -> list[tuple[str, str, list[str]]]
     if missing := [name for name in ids if name not in found]:
         raise BadFile(f"{path}: expected a row for each of {len(images):,} images, found none of {missing[0]}; add it")
     return [found[name] for name in ids]
+
+
+def _image_id(id_: str) -> str:
+    """Kaggle's name of an image: without folders, its ending and a wnid that some hand out behind the number."""
+    found = IMAGE.search(id_)
+    return found[0] if found else PurePosixPath(id_).stem
 
 
 def _text(path: Path) -> str:
