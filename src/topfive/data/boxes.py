@@ -8,7 +8,7 @@ shows objects of several classes, the object's class key as `label`, `class` or 
 import csv
 import math
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,21 +45,20 @@ def read_boxes(path: Path) -> dict[str, tuple[Box, ...]]:
                 )
             label = next((name for name in LABEL if name in (rows.fieldnames or ())), None)
             for row in rows:
-                box = _box(f"{path}, line {rows.line_num}", row, label)
+                own = row[label] or None if label else None
+                box = to_box(f"{path}, line {rows.line_num}", [row[name] for name in NUMBERS], own)
                 found.setdefault(unicodedata.normalize("NFC", row["file"] or ""), []).append(box)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadData(f"{path}: could not be read ({error}); give a CSV file with a box a line") from error
     return {image: tuple(boxes) for image, boxes in found.items()}
 
 
-def _box(where: str, row: Mapping[str, str | None], label: str | None) -> Box:
-    cells = [row[name] for name in NUMBERS]
+def to_box(where: str, cells: Sequence[str | None], label: str | None) -> Box:
+    """The box that four words say, as NUMBERS has them. BadData for others, which names where they stand."""
     try:
         left, top, right, bottom = (float(cell or "") for cell in cells)
     except ValueError:
         left = top = right = bottom = math.nan
     if not (0 <= left <= right < math.inf and 0 <= top <= bottom < math.inf):  # false for NaN
-        raise BadData(
-            f"{where}: expected numbers with 0 <= xmin <= xmax and 0 <= ymin <= ymax, found {cells}; mend the line"
-        )
-    return Box(left, top, right, bottom, row[label] or None if label else None)
+        raise BadData(f"{where}: expected numbers with 0 <= xmin <= xmax and 0 <= ymin <= ymax, found {cells}; mend it")
+    return Box(left, top, right, bottom, label)

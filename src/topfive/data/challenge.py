@@ -19,6 +19,11 @@ class Numbered(NamedTuple):
     split: str
     number: int
 
+    @property
+    def name(self) -> str:
+        """The name without folders and ending, as the Challenge has it, Kaggle's ImageId."""
+        return f"ILSVRC{self.year}_{self.split}_{self.number:08d}"
+
 
 def numbered(name: str) -> Numbered | None:
     """The number of an image in its name, path or id, with any ending or none; None where the name has none.

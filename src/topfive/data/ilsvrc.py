@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import torch
 
 from topfive.data.challenge import Numbered, challenge_classes, challenge_numbers, numbered
+from topfive.data.challenge_boxes import find_boxes, is_annotation
 from topfive.data.decode import has_image_ending
 from topfive.data.devkit import LASTING, SPLITS, TRUTH, Devkit, is_devkit, read_devkit, read_truth
 from topfive.data.folders import SPLIT_FOLDERS, visible
@@ -31,13 +32,17 @@ WANTED = "the development kit (ILSVRC2012_devkit_t12/ or its .tar.gz)"
 
 @dataclass(frozen=True)
 class Parts:
-    """What of the Challenge's lies in a folder. places: split -> its folder or tar. spare: what lies there twice."""
+    """What of the Challenge's lies in a folder.
+
+    places: split -> its folder or tar. spare: what lies there twice. boxes: what says where objects lie.
+    """
 
     root: Path
     places: Mapping[str, Path]
     kits: list[Path]
     label_files: list[Path]
     spare: list[Path]
+    boxes: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ def parts_of(root: Path, folders: list[Path], files: list[Path]) -> Parts | None
             f"{root}: expected one development kit, got {listed([kit.name for kit in kits])}; move the others elsewhere"
         )
     labels = [file for file in files if is_label_file(file.name) or TRUTH.match(file.name)]
-    return Parts(root, {split: places[split] for split in ORDER if split in places}, kits, labels, spare)
+    objects = find_boxes(root, folders, files, places.get("val"))
+    return Parts(root, {split: places[split] for split in ORDER if split in places}, kits, labels, spare, objects)
 
 
 def read_ilsvrc(parts: Parts) -> ImageSet:
@@ -119,6 +125,8 @@ def read_ilsvrc(parts: Parts) -> ImageSet:
             )
     if kit and kit.blacklist:
         notes.append(f"{len(kit.blacklist):,} validation images are blacklisted, which counts in localisation alone")
+    if parts.boxes:
+        notes.append(f"{parts.boxes.name}{'/' * parts.boxes.is_dir()} says where objects lie")
     if parts.spare:
         notes.append(f"passed over {listed([one.name for one in parts.spare])}, which lie here unpacked as well")
     known = challenge_numbers()
@@ -130,7 +138,15 @@ def read_ilsvrc(parts: Parts) -> ImageSet:
         splits=made,
         notes=tuple(notes),
         numbers=numbers,
+        boxes=parts.boxes,
+        blacklist=_blacklist(kit, made) if kit else frozenset(),
     )
+
+
+def _blacklist(kit: Devkit, splits: Mapping[str, Split]) -> frozenset[str]:
+    """The ids of the validation images that the kit has on its blacklist."""
+    ids = splits["val"].ids if "val" in splits else ()
+    return frozenset(id_ for id_ in ids if (image := numbered(id_)) and image.number in kit.blacklist)
 
 
 def _layout(
@@ -201,7 +217,7 @@ def _images(split: str, place: Path) -> tuple[dict[str, Image], int]:
     others = 0
     for name, source in _contents(place, (place.resolve(),)):
         if not has_image_ending(name.name):
-            others += 1
+            others += not is_annotation(name.name)
             continue
         wnid = name.parent.name if WNID.match(name.parent.name) else None
         image = _image(name.name) if split != "train" else None

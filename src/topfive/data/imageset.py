@@ -68,7 +68,8 @@ class ImageSet:
     layout: one sentence that says how the folder was read. mirror: whether a mirrored image keeps its class (not so
     for characters). notes: what a user should know about the reading (files passed over, classes moved). numbers: of
     the Challenge's images, class key -> its number in the development kit, which submissions are written in. boxes: the
-    file that says where objects lie, if there is one (see `data.boxes`).
+    file or folder that says where objects lie, if there is one (see `data.challenge_boxes`). blacklist: ids of images
+    that localisation, and nothing else, leaves out.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ImageSet:
     notes: tuple[str, ...] = ()
     numbers: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
+    blacklist: frozenset[str] = frozenset()
 
     def to_text(self) -> str:
         """How the folder was read, and the notes, a line each."""

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from topfive.data.boxes import Box
+from topfive.data.challenge import numbered
 from topfive.data.imageset import Broken, ImageSet
-from topfive.errors import look_up
+from topfive.errors import Misused, look_up
 from topfive.evaluation.boxes import Guesses, Instances, is_found
 from topfive.evaluation.intervals import wilson
-from topfive.evaluation.objects import errors_by_scale, objects_shown
+from topfive.evaluation.objects import errors_by_scale, objects_shown, own_boxes
 
 
 def whole(height: int, width: int) -> Box:
@@ -41,11 +42,13 @@ PREDICTORS: dict[str, Callable[[int, int], Box]] = {"whole": whole, "centre": ce
 
 class Placed(NamedTuple):
     """on_object: image id -> whether the predictor's box lies on an object of the image's class; without the images
-    that have no such object. scales: of these, but unreadable ones, see `Shown.scale`."""
+    that have no such object. scales: of these, but unreadable ones, see `Shown.scale`. blacklisted: images that are
+    left out for being on the Challenge's blacklist."""
 
     predictor: str
     on_object: Mapping[str, bool]
     scales: Mapping[str, float]
+    blacklisted: int = 0
 
 
 def place(data: ImageSet, split: str, predictor: str) -> Placed:
@@ -61,7 +64,25 @@ def place(data: ImageSet, split: str, predictor: str) -> Placed:
         said = [say(*shown.size)[:4]] if shown.size else []
         guess = Guesses(torch.full((len(said),), shown.label), torch.tensor(said, dtype=torch.float64).view(-1, 4))
         on_object[id_] = is_found(guess, Instances(shown.label, shown.boxes))
-    return Placed(predictor, on_object, scales)
+    return Placed(predictor, on_object, scales, sum(id_ in data.blacklist for id_ in data.split(split).ids))
+
+
+def truths(data: ImageSet, split: str) -> dict[str, Instances]:
+    """What is true of each of the Challenge's images, by id in the order of their numbers, to judge a submission by.
+
+    Labels are the development kit's numbers, as `submissions.read_localisation` has them. An image without a box of its
+    class cannot be found. Raises Misused where the image set is another or has no boxes, BadData where they are of
+    other images.
+    """
+    if not data.numbers:
+        raise Misused(f"{data.name}: expected the Challenge's images and classes, found another image set; give these")
+    own, images = own_boxes(data, split), data.split(split)
+    return {
+        id_: Instances(data.numbers[data.classes[label].key], own.get(id_, torch.empty(0, 4)), id_ in data.blacklist)
+        for id_, label in sorted(
+            zip(images.ids, images.labels.tolist(), strict=True), key=lambda row: numbered(row[0]) or ()
+        )
+    }
 
 
 def judge_places(
@@ -69,7 +90,8 @@ def judge_places(
 ) -> dict[str, Any]:  # fmt: skip
     """The figures of a report, as JSON. ranks: (N,), see `metrics.label_ranks`. broken: wrong in every figure.
 
-    images: those with an object of their class; errors are shares of them. box_error: of the box alone. Top-5 is None
+    images: those with an object of their class; errors are shares of them. blacklisted: those left out by the
+    Challenge. box_error: of the box alone. Top-5 is None
     where it is not defined (law 6). by_scale: see `objects.errors_by_scale`, of the class alone.
     """
     rows = [row for row, id_ in enumerate(ids) if id_ in placed.on_object]
@@ -85,6 +107,7 @@ def judge_places(
         "predictor": placed.predictor,
         "images": len(rows),
         "of": len(ids),
+        "blacklisted": placed.blacklisted,
         **error("top1", ranks[rows] < 1),
         **five,
         **error("box", torch.ones_like(lies)),

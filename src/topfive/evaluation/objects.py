@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from topfive.data.boxes import FILE, read_boxes
+from topfive.data.boxes import FILE
+from topfive.data.challenge import numbered
+from topfive.data.challenge_boxes import KAGGLE, open_boxes
 from topfive.data.decode import shape
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadData, BadFile, Misused
@@ -41,21 +43,40 @@ class Shown(NamedTuple):
 
 
 def objects_shown(data: ImageSet, split: str) -> dict[str, Shown]:
-    """Of a split's images those that have boxes of their class, by id.
+    """Of a split's images those that have boxes of their class and are not on the blacklist, by id.
+
+    Raises what `own_boxes` raises.
+    """
+    own, images = own_boxes(data, split), data.split(split)
+    found = {}
+    for row, (id_, label) in enumerate(zip(images.ids, images.labels.tolist(), strict=True)):
+        if id_ in own and id_ not in data.blacklist and images.paths is not None:
+            size = None
+            with suppress(BadFile):
+                size = shape(images.paths[row])
+            found[id_] = Shown(label, own[id_], size)
+    return found
+
+
+def own_boxes(data: ImageSet, split: str) -> dict[str, Tensor]:
+    """The boxes of its class in each image of a split that has any, by id: (M, 4) float64.
 
     Raises Misused where the image set has no boxes, BadData where no image of the split has any.
     """
     if data.boxes is None:
-        raise Misused(f"{data.name}: expected {FILE} beside the class folders, found none; leave --boxes out or add it")
-    known, images = read_boxes(data.boxes), data.split(split)
+        known_as = (
+            f"{FILE}, ILSVRC2012_bbox_val_v3.tgz or {KAGGLE} beside the images"
+            if data.numbers
+            else (f"{FILE} beside the class folders")
+        )
+        raise Misused(f"{data.name}: expected {known_as}, found none; leave --boxes out or add it")
+    known, images = open_boxes(data.boxes), data.split(split)
     found = {}
-    for row, (id_, label) in enumerate(zip(images.ids, images.labels.tolist(), strict=True)):
-        own = [box[:4] for box in known.get(id_, ()) if box.label in (None, data.classes[label].key)]
-        if own and images.paths is not None:
-            size = None
-            with suppress(BadFile):
-                size = shape(images.paths[row])
-            found[id_] = Shown(label, torch.tensor(own, dtype=torch.float64), size)
+    for id_, label in zip(images.ids, images.labels.tolist(), strict=True):
+        image = numbered(id_)
+        said = known.get(id_) or known.get(image.name if image else "", ())
+        if own := [box[:4] for box in said if box.label in (None, data.classes[label].key)]:
+            found[id_] = torch.tensor(own, dtype=torch.float64)
     if not found:
         raise BadData(
             f"{data.boxes}: expected boxes of {split}'s images such as {images.ids[0]}, found boxes of "

@@ -127,6 +127,7 @@ def _in_the_image(boxes: dict[str, Any]) -> str:
         if boxes[f"{key}_error"] is not None
     ]
     images = f"{boxes['images']} of {boxes['of']} images have boxes"
+    images += f", {boxes['blacklisted']} on the blacklist are left out" if boxes["blacklisted"] else ""
     return f"  localisation, box {boxes['predictor']} ({images}): {', '.join(errors)}"
 
 

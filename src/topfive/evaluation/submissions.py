@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import torch
 
-from topfive.data.challenge import IMAGE, numbered
+from topfive.data.challenge import numbered
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.boxes import Detections, Guesses
@@ -193,8 +193,8 @@ def _rows(path: Path, images: Sequence[str]) -> list[tuple[str, str, list[str]]]
 
 def _image_id(id_: str) -> str:
     """Kaggle's name of an image: without folders, its ending and a wnid that some hand out behind the number."""
-    found = IMAGE.search(id_)
-    return found[0] if found else PurePosixPath(id_).stem
+    image = numbered(id_)
+    return image.name if image else PurePosixPath(id_).stem
 
 
 def _text(path: Path) -> str:
