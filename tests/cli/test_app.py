@@ -486,6 +486,10 @@ def other_classes(new: Path, run: Path, photos: Path) -> list[object]:
     return ["evaluate", run, grow(new, "train/cat", "train/dog", "val/cat", "val/dog")]
 
 
+def missing_tree(new: Path, run: Path, photos: Path) -> list[object]:
+    return ["evaluate", run, photos, "--tree", new / "tree.txt"]
+
+
 def unknown_split(new: Path, run: Path, photos: Path) -> list[object]:
     return ["evaluate", run, photos, "--split", "tset"]
 
@@ -514,6 +518,7 @@ BAD: list[tuple[Case, int, str]] = [
     (no_model_in_the_folder, 2, "expected a model file or a run folder with model.safetensors, found none"),
     (other_classes, 1, "the model does not know 'cat'"),
     (unknown_split, 2, "there is no split of"),
+    (missing_tree, 2, "tree.txt: expected a text file with a parent and a child a line, a development kit or the word"),
 ]
 
 
@@ -659,6 +664,23 @@ def test_weights_of_another_library_become_a_model_file(call: Call, tmp_path: Pa
     assert "--mean: expected numbers in [0, 1]" in call(*given, "--mean", "9,nan,0", "--std", "1,1,1").err
     again = call(*given, "--mean", "0,0,0", "--std", "1,1,1", "--out", tmp_path / "m.safetensors")
     assert (again.code, "m.safetensors: is there already" in again.err) == (2, True)
+
+
+def test_a_kits_tree_has_its_own_heights_for_any_images_of_its_classes(call: Call, tmp_path: Path) -> None:
+    """Class folders named by wnid; every mistake costs the height of the node above both."""
+    folders = [f"{split}/n0000000{number}" for split in ("train", "val") for number in (1, 2)]
+    data, run = grow(tmp_path / "data", *folders), tmp_path / "run"
+    shutil.copytree(data / "train/n00000001", data / "val/n00000002", dirs_exist_ok=True)  # surely answered wrong
+    (tmp_path / "kit" / "data").mkdir(parents=True)
+    rows = [(1, "n00000002", "b", np.array([]), 3), (2, "n00000001", "a", np.array([]), 0),
+            (3, "n00000009", "top", np.array([2, 1]), 12)]  # fmt: skip
+    fields = [(name, object) for name in ("ILSVRC2010_ID", "WNID", "words", "children", "wordnet_height")]
+    savemat(tmp_path / "kit" / "data" / "meta.mat", {"synsets": np.array(rows, dtype=fields)})
+    assert call("train", "pixels_linear", data, "--out", run, *FIXED).code == 0
+    found = call("evaluate", run, data, "--tree", tmp_path / "kit", "--json").json
+    assert found["top1_error"] > 0
+    assert found["hierarchy"]["distance_1"]["mean"] == pytest.approx(12 * found["top1_error"])
+    assert found["hierarchy"]["mistake_severity"]["mean"] == 12
 
 
 @pytest.fixture

@@ -21,8 +21,11 @@ def picture(shade: int) -> bytes:
     return content.getvalue()
 
 
-def meta(year: int, flat: bool = False, number: str = "") -> bytes:
-    """A meta.mat as MATLAB writes it; flat: that of 2015, without the tree."""
+def meta(
+    year: int, flat: bool = False, number: str = "", heights: Mapping[int, int] | None = None,
+    above: Mapping[int, tuple[str, str, list[int]]] = ABOVE,
+) -> bytes:  # fmt: skip
+    """A meta.mat as MATLAB writes it; flat: that of 2015, without the tree. heights: by number, in all WordNet."""
     number = number or f"ILSVRC{year}_ID"
     rows: list[dict[str, Any]] = [
         {number: key, "WNID": wnid, "words": words, "num_children": 0, "children": np.array([])}
@@ -30,8 +33,10 @@ def meta(year: int, flat: bool = False, number: str = "") -> bytes:
     ]
     rows += [
         {number: key, "WNID": wnid, "words": words, "num_children": len(below), "children": np.array(below)}
-        for key, (wnid, words, below) in ABOVE.items()
+        for key, (wnid, words, below) in above.items()
     ]
+    if heights:
+        rows = [{**row, "wordnet_height": heights[row[number]]} for row in rows]
     if flat:
         rows = [{number: row[number], "WNID": row["WNID"], "name": row["words"]} for row in rows[:3]]
     table = np.array([[tuple(row.values())] for row in rows], dtype=[(name, object) for name in rows[0]])

@@ -84,7 +84,12 @@ def test_files_by_tabs_commas_and_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("edges", "said"),
     [
-        ([("a", "b"), ("b", "c"), ("c", "a")], "expected a tree, found .* above .*; take one of these pairs out"),
+        ([("a", "b"), ("b", "a")], "expected a tree, found (a above b, and b above a|b above a, and a above b); take"),
+        ([("a", "a")], "expected a tree, found a above a, and a above a; take one of these pairs out"),
+        (
+            [(str(node), str((node + 1) % 50)) for node in range(50)],
+            r"^hierarchy: expected a tree, found \d+ above \d+, and \d+ above \d+ by way of 48 more; take one of these",
+        ),
         ([], "expected pairs of a parent and a child, found none"),
     ],
 )
@@ -98,6 +103,42 @@ def test_classes_that_are_not_in_it_or_have_no_root_are_named() -> None:
         ANIMALS.costs(["w", "x", "y", "z", "car"])
     with pytest.raises(BadData, match="found none above both b and d; add one"):
         Hierarchy.of([("a", "b"), ("c", "d")]).costs(["b", "d"])
+
+
+def test_columns_that_are_swapped_are_told_from_a_missing_root(tmp_path: Path) -> None:
+    file = tmp_path / "tree.txt"
+    file.write_text("dog,animal\ncat,animal\nanimal,thing\n")
+    said = "expected a parent and then its child, found nothing above dog or any other class, as if the columns were "
+    with pytest.raises(BadData, match=rf"^{file}: {said}swapped; swap them$"):
+        read_hierarchy(file).costs(["dog", "cat"])
+    file.write_text("animal,dog\nthing,cat\n")
+    with pytest.raises(BadData, match=rf"^{file}: expected one root, found none above both dog and cat; add one"):
+        read_hierarchy(file).costs(["dog", "cat"])
+    with pytest.raises(BadData, match=rf"^{file}: expected one root, found none above both dog and cat; add one"):
+        read_hierarchy(file).lowest_common_ancestor("dog", "cat")
+    with pytest.raises(BadData, match=rf"^{file}: expected all 2 classes in it, found no emu; give the tree of these"):
+        read_hierarchy(file).costs(["dog", "emu"])
+
+
+def test_comments_and_the_names_of_columns_are_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = tmp_path / "tree.csv"
+    file.write_text("# mine, made by hand\nParent,Child\nanimal,dog\n  # more\nanimal,cat\nparent,animal\n")
+    with caplog.at_level("INFO", logger="topfive"):
+        tree = read_hierarchy(file)
+    assert tree.parents == {"dog": ("animal",), "cat": ("animal",), "animal": ("parent",)}
+    assert caplog.messages == [f"{file}: line 2 names the columns and is passed over"]
+    file.write_text("child,parent\ndog,animal\n")
+    with pytest.raises(
+        BadData, match=r"tree\.csv, line 1: expected a parent and then its child, found 'child,parent'; sw"
+    ):
+        read_hierarchy(file)
+
+
+def test_a_tree_that_is_not_there_is_misuse() -> None:
+    with pytest.raises(
+        Misused, match=r"^nowhere\.txt: expected a text file .* development kit or the word folders, found"
+    ):
+        open_hierarchy("nowhere.txt", ["dog", "cat"])
 
 
 def test_figures_by_hand() -> None:

@@ -191,7 +191,7 @@ def evaluate(
     submission: Annotated[
         Path | None, typer.Option(help="Write the five best classes as the Challenge takes them; .csv: as Kaggle.")
     ] = None,
-    tree: Annotated[str | None, typer.Option(help="What mistakes cost: the file of a tree, or `folders`.")] = None,
+    tree: Annotated[str | None, typer.Option(help="What mistakes cost: a tree's file, `folders`, or a kit.")] = None,
     max_error: Annotated[float | None, typer.Option(help="Abstain: of the answers so many err, 0 to 1.")] = None,
     boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     as_json: Json = False,

@@ -23,18 +23,21 @@ ARCHIVE = re.compile(r"devkit.*\.(tar|tgz|gz)$", re.IGNORECASE)
 TRUTH = re.compile(r"ILSVRC(\d{4})(?:_clsloc)?_(validation|test)_ground_truth\.txt$")
 BLACKLIST = re.compile(r"ILSVRC\d{4}(?:_clsloc)?_validation_blacklist\.txt$")
 NUMBER_FIELD = re.compile(r"(?:ILSVRC(\d{4})_)?(?:CLSLOC_)?ID$")
+HEIGHT = "wordnet_height"
 LASTING = 2012  # the year since which images and classes have been the same
 SPLITS = {"validation": "val", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Synset:
-    """A node of the tree. number: the kit's. words: synonyms, apart by commas. children: their numbers."""
+    """A node of the tree. number: the kit's. words: synonyms, apart by commas. children: their numbers. height: its
+    longest way down to a leaf in all WordNet; None where the kit does not say."""
 
     number: int
     wnid: str
     words: str
     children: tuple[int, ...] = ()
+    height: int | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,12 @@ class Devkit:
         """Pairs of a parent and a child, as `Hierarchy.of` takes them; none in the kit of 2015."""
         wnids = {one.number: one.wnid for one in self.synsets}
         return [(one.wnid, wnids[child]) for one in self.synsets for child in one.children]
+
+    @property
+    def heights(self) -> dict[str, int]:
+        """Each node's height in all WordNet, by wnid, as `Hierarchy.of` takes them; none in a kit that lacks some."""
+        known = {one.wnid: one.height for one in self.synsets if one.height is not None}
+        return known if len(known) == len(self.synsets) else {}
 
 
 def is_devkit(path: Path) -> bool:
@@ -157,9 +166,12 @@ def _synsets(where: str, content: bytes) -> tuple[tuple[Synset, ...], int | None
         field = next(name for name in names if NUMBER_FIELD.match(name))
         words = next(name for name in ("words", "name") if name in names)
         children = table["children"] if "children" in names else [()] * len(table)
+        heights = map(int, table[HEIGHT]) if HEIGHT in names else [None] * len(table)
         synsets = tuple(
-            Synset(int(number), str(wnid), str(word), tuple(np.atleast_1d(below).astype(int).tolist()))
-            for number, wnid, word, below in zip(table[field], table["WNID"], table[words], children, strict=True)
+            Synset(int(number), str(wnid), str(word), tuple(np.atleast_1d(below).astype(int).tolist()), height)
+            for number, wnid, word, below, height in zip(
+                table[field], table["WNID"], table[words], children, heights, strict=True
+            )
         )
     except Exception as error:  # SciPy's reader raises ValueError, TypeError, KeyError, zlib.error, ...
         raise BadFile(

@@ -2,11 +2,13 @@
 
 The cost of an answer is the height of the lowest node that stands above both it and the label: 0 for the label itself,
 1 for its sibling among leaves (Deng, Berg, Li, Fei-Fei 2010, ECCV 2010, sec. 6). A node's height is its longest way
-down to a leaf. Where a node has several parents, the lowest of all common ancestors counts.
+down to a leaf: in the tree that is given, or, where the Challenge's development kit says them, in all WordNet. Where a
+node has several parents, the lowest of all common ancestors counts.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -15,25 +17,39 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from topfive.data.devkit import read_devkit
 from topfive.errors import BadData, BadShape, Misused, listed
 from topfive.evaluation.intervals import bootstrap, wilson
 from topfive.metrics import label_ranks
+
+log = logging.getLogger("topfive")
 
 FOLDERS = "folders"  # the word for the tree that nested class folders are
 
 AT_ONCE = 4096  # images whose answers are ordered together
 NAMED = 3  # missing classes named in an error
+TARS = (".tar", ".tgz", ".gz")  # of development kits; a tree is text
+HEADERS = {("parent", "child"), ("child", "parent")}
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """parents: of every node that has any. The nodes that are no parent are the leaves."""
+    """parents: of every node that has any. The nodes that are no parent are the leaves. known: heights that were given
+    with the tree, of every node, or none. where: what its messages begin with."""
 
     parents: Mapping[str, tuple[str, ...]]
+    known: Mapping[str, int] = field(default_factory=dict)
+    where: str = "hierarchy"
 
     @classmethod
-    def of(cls, edges: Iterable[tuple[str, str]], where: str = "hierarchy") -> Self:
-        """From pairs of a parent and a child. Raises BadData where a node stands above itself or there is no edge."""
+    def of(
+        cls, edges: Iterable[tuple[str, str]], where: str = "hierarchy", heights: Mapping[str, int] | None = None
+    ) -> Self:
+        """From pairs of a parent and a child. heights: of every node, where they are not those of this tree.
+
+        Raises BadData where a node stands above itself, there is no edge, or heights lack a node or are below 1 for a
+        parent, whose children could not be told apart.
+        """
         parents: dict[str, tuple[str, ...]] = {}
         for parent, child in edges:
             if parent not in parents.get(child, ()):
@@ -43,9 +59,21 @@ class Hierarchy:
         try:
             tuple(TopologicalSorter(parents).static_order())
         except CycleError as error:
-            circle = " above ".join(error.args[1])
-            raise BadData(f"{where}: expected a tree, found {circle}; take one of these pairs out") from None
-        return cls(parents)
+            above, below, *back = error.args[1]  # a ring: the last is the first again
+            by_way = f" by way of {len(back) - 1} more" if len(back) > 1 else ""
+            raise BadData(
+                f"{where}: expected a tree, found {above} above {below}, and {below} above {above}{by_way}; take one "
+                "of these pairs out"
+            ) from None
+        known = heights or {}
+        for child, some in parents.items() if known else ():
+            least = {child: 0, **dict.fromkeys(some, 1)}
+            if odd := next((node for node, low in least.items() if known.get(node, -1) < low), None):
+                raise BadData(
+                    f"{where}: expected heights from 0, above children from 1, found {known.get(odd)} for {odd}; get "
+                    "it again"
+                )
+        return cls(parents, known, where)
 
     @classmethod
     def of_keys(cls, keys: Sequence[str]) -> Self:
@@ -58,7 +86,9 @@ class Hierarchy:
         return cls.of(edges)
 
     def heights(self) -> dict[str, int]:
-        """The longest way from each node down to a leaf."""
+        """The longest way from each node down to a leaf: what was given with the tree, else what it is in the tree."""
+        if self.known:
+            return dict(self.known)
         heights: dict[str, int] = {}
         for node in reversed(tuple(TopologicalSorter(self.parents).static_order())):  # children before parents
             heights.setdefault(node, 0)
@@ -83,7 +113,7 @@ class Hierarchy:
         """
         common = self.ancestors(a) & self.ancestors(b)
         if not common:
-            raise BadData(f"hierarchy: expected one root, found none above both {a} and {b}; add one")
+            raise BadData(f"{self.where}: expected one root, found none above both {a} and {b}; add one")
         heights = self.heights()
         return min(common, key=lambda node: (heights.get(node, 0), node))
 
@@ -96,7 +126,7 @@ class Hierarchy:
         if missing := [key for key in keys if key not in heights]:
             more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
             raise BadData(
-                f"hierarchy: expected all {len(keys)} classes in it, found no {listed(missing[:NAMED])}{more}; "
+                f"{self.where}: expected all {len(keys)} classes in it, found no {listed(missing[:NAMED])}{more}; "
                 "give the tree of these images"
             )
         below: dict[str, list[int]] = {}
@@ -109,16 +139,20 @@ class Hierarchy:
             costs[rows[:, None], rows] = float(heights[node])
         costs.fill_diagonal_(0)
         if costs.isinf().any():
-            apart = costs.isinf().nonzero()[0].tolist()
-            raise BadData(
-                f"hierarchy: expected one root, found none above both {keys[apart[0]]} and {keys[apart[1]]}; add one"
-            )
+            if not any(key in self.parents for key in keys):
+                raise BadData(
+                    f"{self.where}: expected a parent and then its child, found nothing above {keys[0]} or any other "
+                    "class, as if the columns were swapped; swap them"
+                )
+            one, other = (keys[place] for place in costs.isinf().nonzero()[0].tolist())
+            raise BadData(f"{self.where}: expected one root, found none above both {one} and {other}; add one")
         return costs
 
 
 def read_hierarchy(path: Path) -> Hierarchy:
     """The tree in a text file: a parent and a child a line, apart by a tab, a comma or spaces (WordNet's is-a files).
 
+    Empty lines and those that begin with # are passed over, and so is a first line `parent,child`, which is said.
     Raises BadData where the file cannot be read or a line holds something else.
     """
     try:
@@ -127,25 +161,50 @@ def read_hierarchy(path: Path) -> Hierarchy:
         raise BadData(
             f"{path}: could not be read ({error}); give a text file with a parent and a child a line"
         ) from error
-    edges = []
+    edges: list[tuple[str, str]] = []
+    named = False
     for number, line in enumerate(lines, 1):
         mark = next((one for one in "\t," if one in line), None)
         parts = [part.strip() for part in line.split(mark)]
-        if not line.strip():
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         if len(parts) != 2 or not all(parts):
             raise BadData(f"{path}, line {number}: expected a parent and a child, found {line.strip()!r}; mend it")
-        edges.append((parts[0], parts[1]))
+        pair = (parts[0], parts[1])
+        if not edges and not named and (columns := (pair[0].lower(), pair[1].lower())) in HEADERS:
+            if columns[0] != "parent":
+                raise BadData(
+                    f"{path}, line {number}: expected a parent and then its child, found {line.strip()!r}; swap "
+                    "the columns"
+                )
+            named = True
+            log.info("%s: line %d names the columns and is passed over", path, number)
+            continue
+        edges.append(pair)
     return Hierarchy.of(edges, where=str(path))
 
 
 def open_hierarchy(tree: str, keys: Sequence[str]) -> Hierarchy:
-    """The tree that `--tree` names: a text file, or FOLDERS for that of nested class folders.
+    """The tree that `--tree` names: a text file, a development kit or its tar, or FOLDERS for nested class folders.
 
-    keys: of the classes. Raises Misused where the folders are not nested: all mistakes would be alike.
+    A kit's heights are those of all WordNet. keys: of the classes. Raises Misused where there is no such file, and
+    where the folders are not nested: all mistakes would be alike.
     """
+    path = Path(tree)
+    if tree != FOLDERS and not path.exists():
+        raise Misused(
+            f"{tree}: expected a text file with a parent and a child a line, a development kit or the word {FOLDERS}, "
+            "found nothing there; check it"
+        )
+    if tree != FOLDERS and (path.is_dir() or path.suffix.lower() in TARS):
+        kit = read_devkit(path)
+        if not kit.edges:
+            raise BadData(
+                f"{tree}: expected a tree above the classes, found none, as in the kit of 2015; give an earlier"
+            )
+        return Hierarchy.of(kit.edges, where=tree, heights=kit.heights)
     if tree != FOLDERS:
-        return read_hierarchy(Path(tree))
+        return read_hierarchy(path)
     if not any("/" in key for key in keys):
         raise Misused(
             f"--tree {FOLDERS}: expected nested class folders such as animal/dog, found {keys[0]} and others side by "
