@@ -683,6 +683,34 @@ def test_a_kits_tree_has_its_own_heights_for_any_images_of_its_classes(call: Cal
     assert found["hierarchy"]["mistake_severity"]["mean"] == 12
 
 
+def test_real_is_judged_beside_the_old_labels(call: Call, tmp_path: Path) -> None:
+    """Its error counted by a loop over the kept scores: of four images the third has no label in ReaL."""
+    np.savez(tmp_path / "w.npz", first=np.random.default_rng(0).normal(size=(1000, 3072)).astype(np.float32),
+             second=np.zeros(1000, np.float32))  # fmt: skip
+    model, kept = tmp_path / "m.safetensors", tmp_path / "kept.safetensors"
+    given = ["import", tmp_path / "w.npz", "--as", "pixels_linear", "--classes", "ilsvrc2012", "--out", model]
+    assert call(*given, "--mean", "0,0,0", "--std", "1,1,1").code == 0
+    for number in (1, 2, 3, 4):
+        picture(tmp_path / "data/val/one.png", number).rename(tmp_path / f"data/val/ILSVRC2012_val_{number:08d}.JPEG")
+    (tmp_path / "data" / "val.txt").write_text("65\n970\n230\n809\n")
+    told = call("evaluate", model, tmp_path / "data", "--json", "--scores", kept)
+    assert told.json["real"] is None
+    best = [int(row.argmax()) for row in load_scores(kept).averaged]
+    lists = [[7, best[0]], [best[0]], [], [best[3]]]
+    (tmp_path / "real.json").write_text(json.dumps(lists))
+    wrong = sum(answer not in labels for answer, labels in zip(best, lists, strict=True) if labels)
+    done = call("evaluate", model, tmp_path / "data", "--real", tmp_path / "real.json", "--json").json["real"]
+    assert (done["error"], done["images"], done["of"]) == (wrong / 3, 3, 4)
+    assert done["interval"][0] < done["error"] < done["interval"][1] or wrong == 0
+    text = call("evaluate", model, tmp_path / "data", "--real", tmp_path / "real.json").out
+    assert f"  ReaL: top-1 error {100 * wrong / 3:.2f} % (95 % interval " in text
+    assert " on the 3 of 4 images that have a label there\n" in text
+    assert call("evaluate", model, tmp_path / "data", "--real", tmp_path / "none.json").code == 2
+    (tmp_path / "data" / "real.json").write_text("[[1], [2]]")
+    refused = call("evaluate", model, tmp_path / "data", "--real", tmp_path / "data" / "real.json")
+    assert (refused.code, "expected names such as ILSVRC2012_val_00000001.JPEG up to 2" in refused.err) == (1, True)
+
+
 @pytest.fixture
 def challenge(tmp_path: Path) -> Path:
     """Two classes as the Challenge hands them out: a kit, numbered images, tars of classes."""

@@ -17,6 +17,7 @@ from topfive.data.imageset import ImageSet, fingerprint
 from topfive.data.label_files import read_label_file
 from topfive.data.tars import Packed, members, read_archive
 from topfive.errors import BadData, BadFile, Misused
+from topfive.evaluation import Scores
 from topfive.evaluation.hierarchy import Hierarchy
 from topfive.evaluation.reassessed import real_error
 
@@ -330,7 +331,8 @@ def test_real_is_judged_on_the_folder_by_numbers(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     split, answers = data.split("val"), [[65], [970], [230, 5], [7]]
     scores = torch.nn.functional.one_hot(split.labels, 1000).float()
-    assert real_error(scores, [label.key for label in data.classes], split.ids, answers) == (pytest.approx(1 / 3), 3)
+    found = real_error(Scores("mlp", "val", scores[:, None], split.labels, split.ids, data.classes, "logits"), answers)
+    assert (found.wrong, found.images) == (1, 3)
 
 
 def test_folders_of_imagenet_v2_are_places_and_not_text(tmp_path: Path) -> None:

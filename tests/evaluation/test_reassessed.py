@@ -1,18 +1,27 @@
 """Several true labels: the figures published with ReaL, names that must carry their number, ties against the labels."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import binomtest
+from torch import Tensor
 
+from topfive.data import ClassLabel
 from topfive.data.challenge import challenge_classes
-from topfive.errors import BadData, BadFile, BadShape
+from topfive.errors import BadData, BadFile, BadShape, Misused
+from topfive.evaluation import Scores
 from topfive.evaluation.reassessed import places, read_real, real_error
 from topfive.metrics import any_label_ranks, label_ranks
 
 NAMES = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (3, 1, 2)]
 KEYS = sorted(label.key for label in challenge_classes())
+
+
+def scored(scores: Tensor, keys: Sequence[str] = KEYS, ids: Sequence[str] = NAMES) -> Scores:
+    classes = tuple(ClassLabel(key, key) for key in keys)
+    return Scores("mlp", "val", scores[:, None], torch.zeros(len(ids)).long(), tuple(ids), classes, "logits")
 
 
 def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
@@ -21,14 +30,15 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
     scores = torch.zeros(3, 1000)
     scores[1, 1] = 1  # image 1
     scores[2, 4] = 1  # image 2
-    assert real_error(scores, KEYS, NAMES, lists) == (0, 2)
-    assert real_error(scores.roll(1, 0), KEYS, NAMES, lists) == (1, 2)
-    turned = real_error(scores.flip(1), KEYS[::-1], NAMES, lists)
-    assert turned == (0, 2)  # the classes in another order, as the development kits have them
-    with pytest.raises(BadData, match="got 10 of them, 0 other keys and scores of 1000"):
-        real_error(scores, KEYS[:10], NAMES, lists)
-    with pytest.raises(BadData, match="by their wnids, got 0 of them, 1000 other keys"):
-        real_error(scores, [str(place) for place in range(1000)], NAMES, lists)  # whose order as text is another
+    found = real_error(scored(scores), lists)
+    assert (found.error, found.wrong, found.images) == (0, 0, 2)
+    assert real_error(scored(scores.roll(1, 0)), lists).wrong == 2
+    turned = real_error(scored(scores.flip(1), KEYS[::-1]), lists)
+    assert turned == found  # the classes in another order, as the development kits have them
+    with pytest.raises(BadData, match="got 10 of them and 0 other keys; give a model of these"):
+        real_error(scored(scores[:, :10], KEYS[:10]), lists)
+    with pytest.raises(BadData, match="by their wnids, got 0 of them and 1000 other keys"):
+        real_error(scored(scores, [str(place) for place in range(1000)]), lists)  # whose order as text is another
     for name in (
         "val/1.jpg",
         "ILSVRC2012_val_00000004.JPEG",
@@ -40,7 +50,23 @@ def test_an_image_is_found_by_its_number_and_not_by_its_place() -> None:
         with pytest.raises(BadData, match=f"expected names such as .* up to 3, found {name}"):
             places([name], 3)
     with pytest.raises(BadData, match="expected an image with a label, found none"):
-        real_error(scores[:1], KEYS, NAMES[:1], lists)
+        real_error(scored(scores[:1], ids=NAMES[:1]), lists)
+
+
+def test_the_interval_is_wilsons_over_the_images_that_count() -> None:
+    """Of 9 images 3 have no label, which leaves 6; two are wrong, one of them a tie, one could not be decoded."""
+    ids = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, 10)]
+    lists = [[number, 500] if number % 3 else [] for number in range(1, 10)]
+    scores = torch.zeros(9, 1000)
+    for row in range(9):
+        scores[row, row + 1] = 1
+    scores[0, 7] = 1
+    scores[1] = torch.nan
+    found = real_error(scored(scores, ids=ids), lists)
+    interval = binomtest(2, 6).proportion_ci(method="wilson")
+    assert (found.error, found.wrong, found.images) == (2 / 6, 2, 6)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+    assert real_error(scored(scores, ids=ids), lists, k=2).wrong == 1
 
 
 def test_with_one_label_ranks_are_the_usual_ones() -> None:
@@ -74,6 +100,8 @@ def test_another_file_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "real.json").write_text(content)
     with pytest.raises(BadFile, match=r"real\.json: .*; give ReaL's real\.json"):
         read_real(tmp_path / "real.json")
+    with pytest.raises(Misused, match=r"none\.json: expected ReaL's real\.json, found nothing there; check it"):
+        read_real(tmp_path / "none.json")
 
 
 def test_the_published_figures_come_out(real_data: Callable[[str], Path]) -> None:
@@ -85,12 +113,12 @@ def test_the_published_figures_come_out(real_data: Callable[[str], Path]) -> Non
     figures = {}
     for name in ("ground_truth", "model_predictions"):
         answers = [int(line) for line in (folder / f"ilsvrc2012_val_{name}.txt").read_text().split()]
-        wrong = judged = 0.0
+        wrong = judged = 0
         for start in range(0, 50_000, 5000):
             part = slice(start, start + 5000)
             scores = torch.nn.functional.one_hot(torch.tensor(answers[part]), 1000).float()
-            error, images = real_error(scores, KEYS, names[part], lists)
-            wrong, judged = wrong + error * images, judged + images
+            found = real_error(scored(scores, ids=names[part]), lists)
+            wrong, judged = wrong + found.wrong, judged + found.images
         figures[name] = round(100 - 100 * wrong / judged, 2)
     assert judged == 50_000 - 3163
     assert figures == {"ground_truth": 90.02, "model_predictions": 77.61}

@@ -10,19 +10,23 @@ from topfive.errors import Misused
 from topfive.evaluation import evaluate
 from topfive.evaluation.hierarchy import open_hierarchy
 from topfive.evaluation.ranks import ranks_here
+from topfive.evaluation.reassessed import read_real
 from topfive.evaluation.table import table, to_text
 from topfive.models import load
 
 
 def answer(
     models: list[Path], data: str, split: str | None, crops: str, scores: Path | None,
-    submission: Path | None, tree: str | None, boxes: str | None, max_error: float | None, as_json: bool,
+    submission: Path | None, tree: str | None, boxes: str | None, max_error: float | None,
+    real: Path | None, as_json: bool,
 ) -> str | None:  # fmt: skip
     """What is printed; of several processes the first prints. Raises Misused for what only one model's report has."""
     protocols = [check_crops(name.strip()) for name in crops.split(",")]
     several = len(models) > 1 or len(protocols) > 1
-    alone = (("--submission", submission), ("--tree", tree), ("--boxes", boxes), ("--max-error", max_error))
-    for option, given in alone:
+    alone = {
+        "--submission": submission, "--tree": tree, "--boxes": boxes, "--max-error": max_error, "--real": real,
+    }  # fmt: skip
+    for option, given in alone.items():
         if several and given is not None:
             raise Misused(f"{option}: is for one model on one protocol, got several; leave it out or give one")
     log, writes = logging.getLogger("topfive"), ranks_here().writes
@@ -35,7 +39,8 @@ def answer(
         text = _json([{**row._asdict(), "report": row.report.document} for row in rows]) if as_json else to_text(rows)
         return text if writes else None
     hierarchy = open_hierarchy(tree, [label.key for label in images.classes]) if tree else None
-    report = evaluate(models[0], images, split, scores, protocols[0], submission, hierarchy, boxes, max_error)
+    lists = read_real(real) if real else None
+    report = evaluate(models[0], images, split, scores, protocols[0], submission, hierarchy, boxes, max_error, lists)
     text = _json(report.document) if as_json else report.to_text()
     return text if writes else None
 

@@ -7,17 +7,21 @@ ILSVRC2012_val_00000001.JPEG. An image whose list is empty has no label that peo
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from topfive.data.challenge import challenge_classes, numbered
-from topfive.errors import BadData, BadFile
+from topfive.errors import BadData, BadFile, Misused
+from topfive.evaluation.intervals import wilson
+from topfive.evaluation.scores import Scores
 from topfive.metrics import any_label_ranks
 
 
 def read_real(path: Path) -> list[list[int]]:
     """The true classes of every image, by their places in the sorted list of wnids. BadFile for another file."""
+    if not path.exists():
+        raise Misused(f"{path}: expected ReaL's real.json, found nothing there; check it")
     try:
         lists: list[list[int]] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -49,27 +53,43 @@ def places(ids: Sequence[str], images: int) -> list[int]:
     return found
 
 
-def real_error(
-    scores: Tensor, keys: Sequence[str], ids: Sequence[str], lists: Sequence[Sequence[int]], k: int = 1
-) -> tuple[float, int]:  # fmt: skip
-    """The share of the images none of whose true labels is among the k best, and how many images have any.
+class Reassessed(NamedTuple):
+    """error: the share of wrong answers, in [0, 1], with Wilson's 95 % interval. images: those that have true labels,
+    of which so many are wrong; the others do not count."""
 
-    scores: (N, 1000). keys: the classes' wnids, in the order of the scores: ReaL counts them in sorted order, the
-    development kits in another (law 1). Ties and NaN count against the labels. Raises BadData for other classes.
-    """
+    error: float
+    interval: tuple[float, float]
+    wrong: int
+    images: int
+
+
+def check_real(keys: Sequence[str], ids: Sequence[str], lists: Sequence[Sequence[int]]) -> None:
+    """Raise BadData unless these are ILSVRC's classes, by wnid, and its numbered images, one of them with labels."""
     known = {label.key for label in challenge_classes()}
-    if set(keys) != known or scores.shape[1] != len(keys):
+    if set(keys) != known:
         raise BadData(
-            f"ReaL: expected ILSVRC's 1,000 classes by their wnids, got {len(known & set(keys))} of them, "
-            f"{len(set(keys) - known)} other keys and scores of {scores.shape[1]}; give a model of these"
+            f"ReaL: expected ILSVRC's 1,000 classes by their wnids, got {len(known & set(keys))} of them and "
+            f"{len(set(keys) - known)} other keys; give a model of these"
         )
+    if not any(lists[place] for place in places(ids, len(lists))):
+        raise BadData("ReaL: expected an image with a label, found none; give more images")
+
+
+def real_error(scores: Scores, lists: Sequence[Sequence[int]], k: int = 1) -> Reassessed:
+    """The error by ReaL's lists, of the images that have any label there: none of it is among the k best answers.
+
+    Classes are found by their wnids: ReaL counts them in sorted order, the development kits in another (law 1). Ties
+    and NaN count against the labels. Raises what `check_real` raises.
+    """
+    keys = [label.key for label in scores.classes]
+    check_real(keys, scores.ids, lists)
     column = {key: place for place, key in enumerate(keys)}
     columns = [column[key] for key in sorted(keys)]
-    truths = torch.zeros(scores.shape, dtype=torch.bool)
-    for row, place in enumerate(places(ids, len(lists))):
+    averaged = scores.averaged
+    truths = torch.zeros(averaged.shape, dtype=torch.bool)
+    for row, place in enumerate(places(scores.ids, len(lists))):
         truths[row, [columns[label] for label in lists[place]]] = True
     labelled = truths.any(1)
-    if not labelled.any():
-        raise BadData("ReaL: expected an image with a label, found none; give more images")
-    ranks = any_label_ranks(scores[labelled], truths[labelled])
-    return float((ranks >= k).double().mean()), int(labelled.sum())
+    ranks = any_label_ranks(averaged[labelled], truths[labelled])
+    wrong, images = int((ranks >= k).sum()), int(labelled.sum())
+    return Reassessed(wrong / images, wilson(wrong, images), wrong, images)

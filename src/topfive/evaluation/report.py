@@ -1,6 +1,7 @@
 """From scores to the Challenge's figures: top-1 and top-5 error with intervals, N of N, per class, confusion."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from topfive.evaluation.intervals import wilson
 from topfive.evaluation.localisation import Placed, judge_places, place
 from topfive.evaluation.objects import in_words
 from topfive.evaluation.ranks import ranks_here
+from topfive.evaluation.reassessed import check_real, real_error
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, score, unfitted
 from topfive.evaluation.submissions import best_five, in_order, write_classification
 from topfive.metrics import confusion, label_ranks, per_class_error
@@ -59,6 +61,9 @@ class Report:
         if figures["smaller_k"]:
             smaller = figures["smaller_k"]
             lines.append(f"  top-{smaller['k']} error {_percent(smaller['error'], smaller['interval'])}")
+        if real := figures["real"]:
+            on = f"on the {real['images']} of {real['of']} images that have a label there"
+            lines.append(f"  ReaL: top-1 error {_percent(real['error'], real['interval'])} {on}")
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
             at = f" at temperature {known['temperature']:.3g}" if known["temperature"] != 1 else ""
@@ -147,12 +152,13 @@ def _cost(found: dict[str, Any]) -> str:
 
 
 def judge(
-    scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None, max_error: float | None = None
-) -> Report:
+    scores: Scores, tree: Hierarchy | None = None, placed: Placed | None = None, max_error: float | None = None,
+    real: Sequence[Sequence[int]] | None = None,
+) -> Report:  # fmt: skip
     """Every figure of one model on one split, from its scores.
 
-    tree: for what mistakes cost. placed: for localisation. max_error: for abstention. Raises BadData where
-    a class is not in the tree.
+    tree: for what mistakes cost. placed: for localisation. max_error: for abstention. real: ReaL's lists, see
+    `reassessed.read_real`. Raises BadData where a class is not in the tree, and what `check_real` raises.
 
     Top-5 error is not defined for five classes or fewer (law 6): then the largest k that is, if above 1, is given too.
     An image that could not be decoded counts as an error. Guesses (`evaluation.person`) have no probabilities, and of
@@ -190,6 +196,7 @@ def judge(
             "top5_interval": top5_interval,
             "smaller_k": smaller,
             "classes": [vars(label) for label in scores.classes],
+            "real": {**real_error(scores, real)._asdict(), "of": images} if real is not None else None,
             "per_class_error": by_class(1),
             "per_class_top5_error": by_class(5) if classes > 5 else None,
             "per_class_images": scores.labels.bincount(minlength=classes).tolist(),
@@ -225,16 +232,17 @@ def _calibration(scores: Scores) -> dict[str, Any] | None:
 def evaluate(
     model: Model | str | Path, data: ImageSet, split: str | None = None, out: Path | None = None,
     crops: Crops | Dense = "1", submission: Path | None = None, tree: Hierarchy | None = None,
-    boxes: str | None = None, max_error: float | None = None,
+    boxes: str | None = None, max_error: float | None = None, real: Sequence[Sequence[int]] | None = None,
 ) -> Report:  # fmt: skip
     """Judge a model, or the one in a model file, on a split of `data`: its judged one when left out.
 
     crops: of each image, see `data.crops` and `data.dense`; of several the probabilities are averaged. out: where to
     keep the scores file, from which the report can be computed again. submission: where to write the five best classes
     as the Challenge takes them. tree: for what mistakes cost. boxes: for localisation, one of
-    `localisation.PREDICTORS`. max_error: for abstention, see `judge_abstention`. Raises BadData when classes differ or
-    are not in the tree; Misused where `out` is a file of another kind, the model cannot be shown such crops, there are
-    no boxes, `submission` is there already or the images are not the Challenge's.
+    `localisation.PREDICTORS`. max_error: for abstention, see `judge_abstention`. real: ReaL's lists, see
+    `reassessed.read_real`. Raises BadData when classes differ, are not in the tree or are not those of ReaL;
+    Misused where `out` is a file of another kind, the model cannot be shown such crops, there are no boxes,
+    `submission` is there already or the images are not the Challenge's.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
@@ -242,6 +250,8 @@ def evaluate(
     split = split or data.judged
     if tree is not None:
         tree.costs([label.key for label in model.classes])  # before an image is read
+    if real is not None:
+        check_real([label.key for label in model.classes], data.split(split).ids, real)
     placed = place(data, split, boxes) if boxes else None
     if max_error is not None and not 0 <= max_error <= 1:
         raise Misused(f"--max-error: expected a share from 0 to 1, got {max_error:g}")
@@ -260,7 +270,7 @@ def evaluate(
     if submission is not None and writes:
         answers = best_five(scores, data.numbers)
         write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
-    return judge(scores, tree, placed, max_error)
+    return judge(scores, tree, placed, max_error, real)
 
 
 def right_answers(scores: Scores) -> torch.Tensor:
