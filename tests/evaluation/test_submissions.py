@@ -25,11 +25,11 @@ NUMBERS = {f"n{10 - number:08d}": number for number in range(1, 8)}  # the order
 IMAGES = [f"val/ILSVRC2012_val_{number:08d}.JPEG" for number in (1, 2, 3)]
 
 
-def images(*numbers: int, known: bool = True) -> ImageSet:
+def images(*numbers: int, known: bool = True, last: int = 0) -> ImageSet:
     ids = tuple(f"val/n{number % 3}/ILSVRC2012_val_{number:08d}.JPEG" for number in numbers)
     split = Split(ids, torch.zeros(len(ids), dtype=torch.int64), pixels=torch.zeros(len(ids), 1, 2, 2))
     classes = tuple(ClassLabel(wnid, wnid) for wnid in sorted(NUMBERS))
-    return ImageSet("set", "", classes, {"val": split}, numbers=NUMBERS if known else {})
+    return ImageSet("set", "", classes, {"val": split}, numbers=NUMBERS if known else {}, last={"val": last})
 
 
 def test_five_numbers_a_line_in_the_order_of_the_images(tmp_path: Path) -> None:
@@ -62,6 +62,9 @@ def test_images_stand_in_the_order_of_their_numbers_and_none_may_be_missing() ->
     assert [id_[-6] for id_ in in_order(data, "val")] == ["1", "2", "3"]
     with pytest.raises(Misused, match=r"expected images 1 to 4 of val, found no 2; a submission has a line for each"):
         in_order(images(1, 3, 4), "val")
+    assert len(in_order(images(1, 2, 3, last=3), "val")) == 3
+    with pytest.raises(Misused, match=r"1 to 50,000 of val, found no 4 and 49,996 more are missing; a submission has"):
+        in_order(images(3, 1, 2, last=50_000), "val")
     with pytest.raises(Misused, match="expected the Challenge's numbered images and classes, found another image set"):
         in_order(images(1, 2, known=False), "val")
 

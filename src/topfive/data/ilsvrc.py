@@ -140,6 +140,7 @@ def read_ilsvrc(parts: Parts) -> ImageSet:
         numbers=numbers,
         boxes=parts.boxes,
         blacklist=_blacklist(kit, made) if kit else frozenset(),
+        last={split: max(truth.wnids) for split, truth in truths.items()},
     )
 
 

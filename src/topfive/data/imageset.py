@@ -69,7 +69,8 @@ class ImageSet:
     for characters). notes: what a user should know about the reading (files passed over, classes moved). numbers: of
     the Challenge's images, class key -> its number in the development kit, which submissions are written in. boxes: the
     file or folder that says where objects lie, if there is one (see `data.challenge_boxes`). blacklist: ids of images
-    that localisation, and nothing else, leaves out.
+    that localisation, and nothing else, leaves out. last: split -> the highest number of an image that a label is known
+    of, whether it lies here or not.
     """
 
     name: str
@@ -81,6 +82,7 @@ class ImageSet:
     numbers: Mapping[str, int] = field(default_factory=dict)
     boxes: Path | None = None
     blacklist: frozenset[str] = frozenset()
+    last: Mapping[str, int] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """How the folder was read, and the notes, a line each."""

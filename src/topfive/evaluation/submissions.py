@@ -32,7 +32,8 @@ Numbers = Mapping[str, int]  # wnid -> the development kit's number
 def in_order(data: ImageSet, split: str) -> list[str]:
     """The ids of a split's images by their numbers. Misused where a submission would be of other images.
 
-    Each number from 1 on must be there, and the classes must have numbers: a line more or less moves all that follow.
+    Each number from 1 on must be there, to the last that has a label where that is known, and the classes must have
+    numbers: a line more or less moves all that follow.
     """
     found = {image.number: id_ for id_ in data.split(split).ids if (image := numbered(id_))}
     if not data.numbers or len(found) < len(data.split(split)):
@@ -40,10 +41,12 @@ def in_order(data: ImageSet, split: str) -> list[str]:
             f"--submission: expected the Challenge's numbered images and classes, found another image set in "
             f"{data.name}; leave it out"
         )
-    if missing := next((number for number in range(1, len(found) + 1) if number not in found), 0):
+    last = max(*found, data.last.get(split, 0))
+    if missing := sorted(set(range(1, last + 1)) - set(found)):
+        more = f" and {len(missing) - 1:,} more are missing" if len(missing) > 1 else ""
         raise Misused(
-            f"--submission: expected images 1 to {max(found):,} of {split}, found no {missing:,}; a submission has a "
-            "line for each: add it"
+            f"--submission: expected images 1 to {last:,} of {split}, found no {missing[0]:,}{more}; a submission has "
+            "a line for each: add it"
         )
     return [found[number] for number in sorted(found)]
 
