@@ -162,6 +162,24 @@ def test_orthogonal_matching_pursuit_is_scikit_learns():
     assert omp(descriptors, words[:3], 6).isfinite().all()
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("apart", [0.0, 1e-6, 3e-4])
+def test_repeated_words_are_taken_up_once(kind, apart):
+    """scikit-learn sees each word once; what copies share of a weight is summed."""
+    words, descriptors = unit(8, 32, seed=1), torch.cat([unit(50, 32), unit(8, 32, seed=1), torch.zeros(3, 32)])
+    copies = torch.nn.functional.normalize(words.repeat(5, 1) + apart * unit(40, 32, seed=2), dim=1)
+    found = omp(descriptors.to(kind), copies.to(kind), 10).double()
+    assert found.isfinite().all()
+    left = (descriptors - found @ copies).norm(dim=1)
+    assert (left <= descriptors.norm(dim=1) + 1e-6).all()
+    assert (found[-3:] == 0).all()
+    theirs = sparse_encode(descriptors[:50].numpy(), words.numpy(), algorithm="omp", n_nonzero_coefs=8)
+    assert (left[:50] <= (descriptors[:50] - torch.from_numpy(theirs) @ words).norm(dim=1) + 2e-3).all()
+    if not apart:
+        assert np.allclose(found.view(61, 5, 8).sum(1)[:58], np.concatenate([theirs, np.eye(8)]), atol=1e-5)
+        assert ((found[50:58] != 0).sum(1) == 1).all()  # a word is written as itself, and nothing else
+
+
 def test_the_lasso_is_scikit_learns():
     descriptors, words = unit(20, 16), unit(24, 16, seed=1)
     theirs = sparse_encode(descriptors.numpy(), words.numpy(), algorithm="lasso_cd", alpha=0.15, max_iter=10_000)

@@ -18,6 +18,7 @@ from topfive.features.words import Words
 
 Encoder = Literal["lasso", "omp", "threshold"]
 STEPS = 100  # of FISTA
+NOTHING = 1e-6  # of a descriptor's length, or of a word's squared: what rounding leaves where nothing is left or new
 
 
 class SparseCode(Words):
@@ -69,6 +70,7 @@ def lasso(descriptors: Tensor, words: Tensor, penalty: float, steps: int = STEPS
 def omp(descriptors: Tensor, words: Tensor, atoms: int) -> Tensor:
     """Codes with at most `atoms` numbers that are not 0: (M, D), (K, D) of length 1 -> (M, K).
 
+    A descriptor that is written in full, or whose best word says nothing that its others do not, takes up no more.
     The inverse of the chosen words' products grows by a row at a time, as that of a bordered matrix does, for all
     descriptors at once. Where each descriptor's own matrix meets one vector, `matmul` takes longer than products and
     their sums.
@@ -78,17 +80,20 @@ def omp(descriptors: Tensor, words: Tensor, atoms: int) -> Tensor:
     held = descriptors.new_zeros(number, most, words.shape[1])  # the chosen words
     inverse = descriptors.new_zeros(number, most, most)
     weights = products = descriptors.new_zeros(number, most)  # products: of the chosen words and the descriptor
-    rest = descriptors
+    rest, least = descriptors, NOTHING * descriptors.norm(dim=1)
+    going = torch.ones_like(least, dtype=torch.bool)
     for taken in range(most):
         likeness = (rest @ words.T).abs_().scatter_(1, chosen[:, :taken], -1.0)  # a word is taken up once
         best = likeness.argmax(1)
         new = words[best]  # (M, D)
         overlap = (held * new[:, None]).sum(2)  # (M, most), 0 where no word is held yet
         turned = (inverse * overlap[:, None]).sum(2)
-        left = (1 - (overlap * turned).sum(1)).clamp_min_(1e-6)  # what of the new word is new, squared
+        left = 1 - (overlap * turned).sum(1)  # what of the new word is new, squared
+        going = going & (left > NOTHING) & (rest.norm(dim=1) > least)
         border = -turned
         border[:, taken] = 1
-        inverse.addcmul_(border[:, :, None], (border / left[:, None])[:, None])
+        grown = border * (going / left.clamp_min(NOTHING))[:, None]  # 0 where nothing is taken up: so is the weight
+        inverse.addcmul_(border[:, :, None], grown[:, None])
         chosen[:, taken], held[:, taken], products[:, taken] = best, new, (new * descriptors).sum(1)
         weights = (inverse * products[:, None]).sum(2)
         rest = descriptors - (weights[:, None] @ held)[:, 0]
