@@ -1,5 +1,6 @@
 """Ensembles beside a loop over images; what must not be averaged is refused by name."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,21 +62,51 @@ def test_an_image_that_one_could_not_answer_is_answered_by_none() -> None:
 
 
 def test_what_does_not_belong_together_is_named() -> None:
-    a, b = made_up("a", 0), made_up("b", 1)
-    with pytest.raises(BadData, match="expected one list of classes, got two of a and b"):
-        average([a, replace(b, classes=(*LABELS[:5], ClassLabel("other", "other")))])
-    with pytest.raises(BadData, match="expected the same images, those of a and b differ in 7"):
-        average([a, replace(b, ids=(*a.ids[:7], "other", *a.ids[8:]))])
-    with pytest.raises(BadData, match="expected the same labels, those of a and b differ"):
-        average([a, replace(b, labels=b.labels.flip(0))])
-    for weights in ([1.0], [-1.0, 2.0], [0.0, 0.0]):
-        with pytest.raises(Misused, match="expected 2 weights, none below 0 and one above"):
-            average([a, b], weights)
+    """Which models, by their places since two may bear one name, and what is the first that differs."""
+    a, b, c = made_up("a", 0), made_up("b", 1), made_up("a", 2)
+    for classes, told in (
+        ((*LABELS[:5], ClassLabel("other", "")), r"of model 1 \(a\) and model 3 \(a\) only model 1 has z"),
+        ((*LABELS, ClassLabel("other", "")), r"of model 1 \(a\) and model 3 \(a\) only model 3 has other"),
+    ):
+        with pytest.raises(BadData, match=f"expected the same classes, {told}; score both on the same data"):
+            average([a, b, replace(c, classes=classes)])
+    with pytest.raises(BadData, match=r"same images, model 1 \(a\) and model 2 \(b\) have 7 and other in one place"):
+        average([a, replace(b, ids=(*a.ids[:7], "other", *a.ids[8:])), c])
+    with pytest.raises(BadData, match=r"the same images, model 1 \(a\) and model 3 \(a\) have 400 and 399; score both"):
+        select([a, b, c.of(range(399))])
+    labels = b.labels.clone()
+    labels[[77, 99]] = 0  # of 77 the label is 5, of 99 it is 3
+    with pytest.raises(BadData, match=r"same labels, those of model 1 \(a\) and model 2 \(b\) differ for 77; score"):
+        average([a, replace(b, labels=labels)])
+
+
+@pytest.mark.parametrize("weights", [[1], [-1, 2], [0, 0], [math.nan, 1], [math.inf, 1], [1e308, 1e308], []])
+def test_weights_that_are_none_are_refused(weights: list[float]) -> None:
+    with pytest.raises(Misused, match="expected 2 finite weights, none below 0 and one above, got"):
+        average([made_up("a", 0), made_up("b", 1)], weights)
+
+
+def test_of_no_scores_there_is_no_ensemble() -> None:
+    for make in (average, select):
+        with pytest.raises(Misused, match="ensemble: expected scores of a model or of several, got none; give"):
+            make([])
+
+
+def test_the_images_that_are_picked_keep_all_that_is_theirs() -> None:
+    scores = made_up("a", 0, images=6, crops=2)
+    scores = replace(scores, broken=tuple(Broken(id_, f"{id_}: is cut short") for id_ in "14"), calibration={"k": 1})
+    picked = scores.of((4, 0, 3))
+    assert (picked.ids, picked.labels.tolist()) == (("4", "0", "3"), [4, 0, 3])
+    assert all(picked.scores[place].equal(scores.scores[row]) for place, row in enumerate((4, 0, 3)))
+    assert [image.id for image in picked.broken] == ["4"]
+    same = {"scores": 0, "labels": 0, "ids": 0, "broken": 0}
+    assert vars(picked) | same == vars(scores) | same
 
 
 def test_selection_takes_what_helps_and_keeps_its_images_apart() -> None:
     models = [made_up("useless", 0, help_=0.0), *(made_up(str(seed), seed, help_=1.5) for seed in range(1, 5))]
-    taken, chosen = select(models)
+    taken, chosen, judges = select(models)
+    assert sorted(chosen + judges) == list(range(400))
     assert 0 not in taken
     assert len(set(taken)) > 1
     assert 40 < len(chosen) < 120
@@ -89,7 +120,7 @@ def test_selection_takes_what_helps_and_keeps_its_images_apart() -> None:
                 ids=tuple(one.ids[row] for row in shuffled.tolist()))
         for one in models
     ]  # fmt: skip
-    again, rows = select(mixed)
+    again, rows, _ = select(mixed)
     assert again == taken
     assert sorted(mixed[0].ids[row] for row in rows) == sorted(str(row) for row in chosen)
     with pytest.raises(BadData, match="expected images enough to choose and to judge, got 1"):
@@ -116,6 +147,9 @@ def test_files_are_averaged_as_what_they_hold(tmp_path: Path, monkeypatch: pytes
         assert vars(found) | {"scores": 0, "labels": 0} == vars(whole) | {"scores": 0, "labels": 0}
     assert average([files[0], b], [1, 2]).scores[:7].equal(whole.scores[:7])
     assert average([files[0]]).crops == 10
+    named = average([*map(str, files)], [1, 2])
+    assert torch.equal(named.scores.nan_to_num(9), whole.scores.nan_to_num(9))
+    assert select([*map(str, files)]) == select(files) == select([a, b])
 
 
 def test_a_file_that_is_cut_short_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from topfive.data.imageset import Broken, ClassLabel
 from topfive.errors import BadData, Misused
 from topfive.evaluation.ensemble import average
-from topfive.evaluation.person import guessed, guesses_of, place, to_text
+from topfive.evaluation.person import guessed, guesses_of, place, seen, to_text
 from topfive.evaluation.report import judge
 from topfive.evaluation.scores import GUESSES, Scores
 from topfive.metrics import label_ranks, top_k_error
@@ -93,6 +93,8 @@ def test_machines_are_judged_on_the_images_that_the_person_saw() -> None:
     assert rows["net"]["beside"]["only_person_right"] == 15
     assert rows["net"]["beside"]["only_it_right"] == 0
     assert rows["net"]["beside"]["p"] == pytest.approx(binomtest(0, 15, 0.5).pvalue)
+    broken = replace(machine, broken=(Broken("i3", "i3: is half a file"), Broken("i0", "i0: is half a file")))
+    assert seen(broken, person, "net").broken == broken.broken[:1]  # i0 was not shown
     verdicts = {name: row["beside"] and row["beside"]["verdict"] for name, row in rows.items()}
     assert verdicts == {"a person": None, "net": "worse", "luck": "not told apart"}
     assert {name: row["rank"] for name, row in rows.items()} == {"a person": 1, "luck": 1, "net": 3}

@@ -5,7 +5,6 @@ machines: five guesses an image, in order, and an image is answered right at top
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -77,8 +76,7 @@ def seen(machine: Scores, person: Scores, name: str) -> Scores:
     rows = {id_: row for row, id_ in enumerate(machine.ids)}
     if machine.data != person.data or not set(person.ids) <= set(rows):
         raise BadData(f"{name}: expected scores of the images that the person saw, got others; hold the contest anew")
-    chosen = [rows[id_] for id_ in person.ids]
-    return replace(machine, scores=machine.scores[chosen], labels=machine.labels[chosen], ids=person.ids)
+    return machine.of([rows[id_] for id_ in person.ids])
 
 
 def _row(name: str, scores: Scores, rank: int, beside: Comparison | None) -> dict[str, Any]:

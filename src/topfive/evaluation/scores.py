@@ -5,7 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +100,14 @@ class Scores:
     def unfitted(self) -> Tensor:
         """The images that the temperature was not fitted on, (N,) bool: those that may judge it (law 10)."""
         return unfitted(self.ids, self.calibration)
+
+    def of(self, rows: Sequence[int]) -> "Scores":
+        """The same on the images at `rows` alone, in that order, with the broken ones among them."""
+        chosen = list(rows)  # a tensor takes a tuple for coordinates
+        ids = tuple(self.ids[row] for row in chosen)
+        known = set(ids)
+        broken = tuple(image for image in self.broken if image.id in known)
+        return replace(self, scores=self.scores[chosen], labels=self.labels[chosen], ids=ids, broken=broken)
 
     def check_probabilities(self) -> None:
         """Misused where a softmax of the scores would mean nothing."""
