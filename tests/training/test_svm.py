@@ -1,6 +1,7 @@
 """The `svm` stage against liblinear, and what its probabilities are worth."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,24 @@ def test_the_optimum_is_liblinears(codes: tuple[Tensor, Tensor], c: float) -> No
     assert float(objective(ours, *codes, c)[0]) == pytest.approx(plain(ours[:-1].numpy(), ours[-1].numpy()), rel=1e-5)
     answers = (codes[0] @ ours[:-1] + ours[-1]).argmax(1).numpy()
     assert (answers == theirs.predict(codes[0].numpy())).mean() > 0.995
+
+
+@pytest.mark.parametrize("stage", [{"solver": "lbfgs"}, {"solver": "sgd", "passes": 60}, {"memory_gb": 1e-6}])
+@pytest.mark.parametrize("images", [40, 120])  # solved in the span of the codes, and as they are
+def test_codes_that_are_all_zero_end_in_one_answer(
+    few_digits: ImageSet, caplog: pytest.LogCaptureFixture, stage: dict[str, Any], images: int
+) -> None:
+    """Without codes b alone makes b^2 / 2 + C (n (1 - b)^2 + (N - n) (1 + b)^2) least: 2 C (2n - N) / (1 + 2 C N)."""
+    split = evenly(few_digits.split("train"), images)
+    net = build("sparse_coding_2010_small", 10, words=8, penalty=2.0).eval()
+    fit_svm(net, Svm(c=0.5, iterations=60, **stage), split, Geometry(32, 32), 0, 1)
+    assert isinstance(net, CodedSvm)
+    assert (net.svm.weight == 0).all()
+    assert torch.allclose(
+        net.svm.bias, (2 * split.labels.bincount(minlength=10) - len(split)) / (1 + len(split)), atol=0.05
+    )
+    assert net(torch.rand(2, 3, 32, 32)).isfinite().all()
+    assert "all codes are 0, so every image will get one answer; give other settings" in caplog.text
 
 
 @pytest.mark.parametrize("c", [0.1, 10.0])

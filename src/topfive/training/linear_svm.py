@@ -161,8 +161,9 @@ class Span(NamedTuple):
         for block in torch.split(codes, max(1, BLOCK // len(codes)), 1):
             products += block @ block.T
         values, vectors = torch.linalg.eigh(products)
-        kept = values > NOTHING * values[-1].clamp_min(1e-30)
-        roots, vectors = values[kept].sqrt(), vectors[:, kept]
+        kept = values > NOTHING * values[-1]
+        kept[-1] = True  # where all codes are 0, too
+        roots, vectors = values[kept].clamp_min(1e-30).sqrt(), vectors[:, kept]
         return cls(codes, (vectors * roots).float(), (vectors / roots).float())
 
     def undone(self, weights: Tensor) -> Tensor:
