@@ -129,7 +129,8 @@ def sample_descriptors(
 ) -> Sample:
     """Up to `number` descriptors of training images that hold something.
 
-    raw: as they are described, not projected (and not whitened). Raises BadData where there is none.
+    raw: as they are described, not projected (and not whitened). Those of an image are the first in an order that is
+    drawn by its id, and come again where it has too few. Raises BadData where there is none.
     """
     few = drawn(split, -(-number // PER_IMAGE), seed)
     of_each = -(-number // max(1, len(few)))  # PER_IMAGE where there are images enough
@@ -141,10 +142,10 @@ def sample_descriptors(
             if not len(batch.rows):
                 continue
             described = _describe(channel, batch.images, raw)  # (N, M, D)
-            places = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), min(of_each, described.shape[1]))
+            draws = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), described.shape[1])
             held = described.abs().amax(2) > 0  # a flat patch, or a key-point that there is not, teaches nothing
-            order = held.int().argsort(dim=1, descending=True, stable=True)
-            ranks = (torch.from_numpy(places) * held.sum(1, keepdim=True)).long()
+            order = torch.from_numpy(draws).masked_fill_(~held, 1).argsort(dim=1, stable=True)  # draws are below 1
+            ranks = torch.arange(min(of_each, described.shape[1])) % held.sum(1, keepdim=True).clamp_min(1)
             rows = order.gather(1, ranks)
             found.append(described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1))
     sample = torch.cat(found) if found else torch.zeros(0, 1)
