@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from topfive.errors import BadFile
-from topfive.files import read_json, write_bytes, write_json, write_tensors, write_text, write_whole
+from topfive.files import check_place, read_json, write_bytes, write_json, write_tensors, write_text, write_whole
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -90,9 +90,36 @@ def test_any_other_stop_passes_through_and_leaves_what_was_there(tmp_path: Path,
 def test_a_place_that_cannot_hold_a_file_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("a file, not a folder")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadFile, match=f"{place}: could not be written .*choose another --out"):
+    with pytest.raises(BadFile, match=f"{place}: could not be written .*choose another place"):
         write_text(tmp_path / place, "content")
+    with pytest.raises(BadFile, match=f"{place}: could not be written .*choose another place"):
+        check_place(tmp_path / place)
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("place", ["x", "a/b/x", "folder/a/x", "file"])
+def test_a_place_is_tried_and_left_as_it_was(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    check_place(tmp_path / place)
+    assert sorted(map(str, tmp_path.rglob("*"))) == [str(tmp_path / "file"), str(tmp_path / "folder")]
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_place_without_the_right_to_write_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    """The system is asked by a call that it denies; a folder's mode would not stop root."""
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "touch", denied)
+    path = tmp_path.joinpath(*"abc"[:depth])
+    with pytest.raises(BadFile, match=rf"{path}: could not be written \(Permission denied\); free some"):
+        check_place(path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_nan_is_refused_before_the_old_file_is_touched(tmp_path: Path) -> None:

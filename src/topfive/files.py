@@ -4,6 +4,7 @@ A file is written beside its place, flushed to the disk and renamed: a kill, a p
 good file as it was.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 
     Raises BadFile when the disk is full or the folder cannot be written; `path` then holds what it held before.
     """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    aside = _aside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         aside.touch()
@@ -39,14 +40,44 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
-        raise BadFile(
-            f"{path}: could not be written ({error.strerror or error}); free some space or choose another --out; "
-            "what was there before is untouched"
-        ) from error
+        raise _refusal(path, error) from error
     finally:
         with suppress(OSError):  # a place that cannot be written cannot be cleaned either, and has nothing to clean
             aside.unlink()
     return path
+
+
+def check_place(path: Path) -> None:
+    """BadFile where no file can be written at `path`: at the door, before the work whose result it is to hold.
+
+    A file is made beside it and removed again, and so are folders that were not there.
+    """
+    aside, made = _aside(path), list[Path]()
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        made = [folder for folder in path.parents if not folder.exists()]  # the deepest first
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.touch()
+    except OSError as error:
+        raise _refusal(path, error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+        for folder in made:
+            with suppress(OSError):  # it was never made, or another process wrote into it meanwhile
+                folder.rmdir()
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _refusal(path: Path, error: OSError) -> BadFile:
+    return BadFile(
+        f"{path}: could not be written ({error.strerror or error}); free some space or choose another place; what was "
+        "there before is untouched"
+    )
 
 
 def write_bytes(path: Path, content: bytes) -> Path:

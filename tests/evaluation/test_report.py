@@ -12,7 +12,7 @@ from slow_judge import BROKEN, KEYS, error, linear, photos, slow
 
 from topfive.data import ClassLabel
 from topfive.data.imageset import Broken
-from topfive.errors import BadData
+from topfive.errors import BadData, BadFile
 from topfive.evaluation import Report, Scores, evaluate, judge, load_scores
 from topfive.evaluation.calibration import calibration
 from topfive.evaluation.hierarchy import Hierarchy
@@ -179,6 +179,22 @@ def test_a_model_file_is_judged_like_the_model_and_its_scores_are_kept(tmp_path:
     assert report.document["model"] != evaluate(model, data).document["model"] == ""
     assert {**report.document, "model": ""} == evaluate(model, data).document
     assert evaluate(str(path), data, split="train").document["of"] == len(KEYS)
+
+
+@pytest.mark.parametrize("option", ["out", "submission"])
+def test_a_place_that_cannot_be_written_is_refused_before_an_image_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    data, file = photos(tmp_path), tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setattr("topfive.evaluation.report.in_order", lambda *_: [])
+    monkeypatch.setattr("topfive.evaluation.report.score", lambda *_: pytest.fail("an image is judged"))
+    with pytest.raises(BadFile, match=r"file/of\.it: could not be written .*; free some space or choose another place"):
+        evaluate(linear(), data, **{option: file / "of.it"})
+    monkeypatch.setattr("topfive.evaluation.report.score", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        evaluate(linear(), data, **{option: tmp_path / "new" / "of.it"})
+    assert not (tmp_path / "new").exists()
 
 
 def test_mistakes_cost_what_the_tree_says(tmp_path: Path) -> None:

@@ -126,6 +126,23 @@ def test_files_that_are_not_of_this_sitting_are_left_alone(tmp_path: Path) -> No
         Sitting(data, 1, 2, file)
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+    data, done = images([5] * 6), tmp_path / "done"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadFile, match=r"file/p: could not be written .*; free some space or choose another place"):
+        Sitting(data, 1, 0, tmp_path / "file" / "p")
+    Sitting(data, 1, 0, tmp_path / "new" / "p")
+    assert not (tmp_path / "new").exists()
+    begun = tmp_path / "begun"
+    Sitting(data, 1, 0, done).answer(0, [1])
+    Sitting(data, 2, 0, begun).answer(0, [1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+        assert Sitting(data, 1, 0, done).now() is None  # nothing is left to be written
+        with pytest.raises(BadFile, match="Read-only file system"):
+            Sitting(data, 2, 0, begun)
+
+
 def test_two_sittings_on_one_file_lose_no_answer(tmp_path: Path) -> None:
     data, file = images([10, 10]), tmp_path / "person.safetensors"
     one, other = (Sitting(data, 5, 0, file) for _ in range(2))

@@ -22,6 +22,7 @@ from topfive.evaluation.ranks import ranks_here
 from topfive.evaluation.reassessed import check_real, real_error
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, score, unfitted
 from topfive.evaluation.submissions import best_five, in_order, write_classification
+from topfive.files import check_place
 from topfive.metrics import confusion, label_ranks, per_class_error
 from topfive.models.modelfile import Model, load
 
@@ -242,7 +243,8 @@ def evaluate(
     `localisation.PREDICTORS`. max_error: for abstention, see `judge_abstention`. real: ReaL's lists, see
     `reassessed.read_real`. Raises BadData when classes differ, are not in the tree or are not those of ReaL;
     Misused where `out` is a file of another kind, the model cannot be shown such crops, there are no boxes,
-    `submission` is there already or the images are not the Challenge's.
+    `submission` is there already or the images are not the Challenge's; BadFile where `out` or `submission` cannot be
+    written.
     """
     model = model if isinstance(model, Model) else load(model)
     if out is not None and out.exists():
@@ -263,8 +265,11 @@ def evaluate(
     images = in_order(data, split) if submission is not None else []  # before hours are spent
     if images:
         log.info("submission: of images 1 to %s of %s", f"{len(images):,}", split)
-    scores = score(model, data, split, crops)
     writes = ranks_here().writes
+    for file in (out, submission):
+        if file is not None and writes:
+            check_place(file)
+    scores = score(model, data, split, crops)
     if out is not None and writes:
         scores.save(out)
     if submission is not None and writes:

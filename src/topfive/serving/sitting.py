@@ -17,6 +17,7 @@ from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.person import PERSON, guessed
 from topfive.evaluation.scores import GUESSES, Scores, check_scores, load_scores
+from topfive.files import check_place
 
 SIDE = 1024  # px: larger pictures are made smaller for the page
 
@@ -32,7 +33,8 @@ class Sitting:
     """The images of one person's exam and the answers so far, which lie in a scores file at any moment.
 
     An image that cannot be decoded is never shown nor replaced: it counts as an error when its turn comes, as it does
-    for machines. Raises Misused where `file` holds something else than answers to these images.
+    for machines. Raises Misused where `file` holds something else than answers to these images, BadFile where it cannot
+    be written.
     """
 
     def __init__(self, data: ImageSet, images: int, seed: int, file: Path) -> None:
@@ -42,6 +44,8 @@ class Sitting:
         self.scores: Scores | None = _kept(file, data, [self.split.ids[row] for row in self.rows])
         done = set(self.scores.ids) if self.scores else set()
         self._left = [row for row in self.rows if self.split.ids[row] not in done]
+        if self._left:
+            check_place(file)  # before anybody is asked
         self._shown: Shown | None = None
 
     @property
