@@ -93,7 +93,7 @@ def test_a_model_that_cannot_slide_is_refused_by_name_before_any_other_is_scored
     bordered = dataclasses.replace(net(), geometry=Geometry(28, 32))
     with pytest.raises(Misused, match=r"--crops: cifar10_cuda_convnet sees images in a border, .*; give 1"):
         score(bordered, data, crops=Dense())
-    monkeypatch.setattr("topfive.evaluation.table.score", lambda *_: 1 / 0)
+    monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: 1 / 0)
     with pytest.raises(Misused, match=message):
         table([net(), whole], data, None, ["1", Dense()])
 
@@ -121,7 +121,7 @@ def test_the_table_counts_pixels_and_keeps_each_protocol(tmp_path: Path, monkeyp
     assert text[2].split()[:3] == ["1", "dense@256+288", f"{cost:.1f}"]
     assert text[0].index("cost") + len("cost") == text[2].index(f"{cost:.1f}") + len(f"{cost:.1f}")  # columns end alike
     assert text[-2] == "cost of dense: pixels of the whole images over those of a crop"
-    monkeypatch.setattr("topfive.evaluation.table.score", lambda *_: 1 / 0)
+    monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: 1 / 0)
     again = table(models, data, None, protocols, tmp_path / "kept")
     assert [row._replace(report=None) for row in again] == [row._replace(report=None) for row in rows]
 

@@ -1,6 +1,7 @@
 """GoogLeNet's table: its lines, their cost, and what of it is kept."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,20 +9,15 @@ import torch
 from slow_judge import linear, photos
 
 from topfive.data.loader import central_crops
-from topfive.errors import Misused
-from topfive.evaluation import judge, score
+from topfive.errors import BadFile, Misused
+from topfive.evaluation import Scores, judge, load_scores, score
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.table import table, to_text
-from topfive.models.modelfile import load, save
+from topfive.models.modelfile import Model, load, save
 
 
 def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, models = photos(tmp_path), []
-    for seed in range(2):
-        model = linear()
-        torch.manual_seed(seed)
-        torch.nn.init.normal_(model.classifier.classifier.weight)
-        models.append(load(save(model, tmp_path / f"{seed}.safetensors")))
+    data, models = photos(tmp_path), two_models(tmp_path)
     rows = table(models, data, None, ["1", "10"], tmp_path / "kept")
     assert [(row.models, row.crops, row.cost) for row in rows] == [(1, 1, 1), (1, 10, 10), (2, 1, 2), (2, 10, 20)]
     assert rows[0].report.top1_error == judge(score(models[0], data)).top1_error
@@ -37,7 +33,7 @@ def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: 
     error = f"{100 * rows[3].report.top1_error:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
     assert " ".join(text[4].split()).startswith(f"2 10 20 {error} {100 * rows[3].gain:+.2f} n.s. ")
     assert "(base)" in text[1]
-    monkeypatch.setattr("topfive.evaluation.table.score", lambda *_: 1 / 0)
+    monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: 1 / 0)
     same = table(models[::-1][::-1], data, None, ["1", "10"], tmp_path / "kept")
     assert [row.report.document for row in same] == [row.report.document for row in rows]
     image = data.split("val").paths[0]
@@ -47,6 +43,65 @@ def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: 
     (tmp_path / "file").write_text("")
     with pytest.raises(Misused, match="file: is a file; of several models or protocols --scores is a folder"):
         table(models, data, None, ["1"], tmp_path / "file")
+
+
+def two_models(tmp_path: Path) -> list[Model]:
+    found = []
+    for seed in range(2):
+        model = linear()
+        torch.manual_seed(seed)
+        torch.nn.init.normal_(model.classifier.classifier.weight)
+        found.append(load(save(model, tmp_path / f"{seed}.safetensors")))
+    return found
+
+
+def other_scores(file: Path, change: str, other: Scores) -> None:
+    """Put something else where scores are kept."""
+    mine = load_scores(file)
+    if change == "cut short":
+        file.write_bytes(file.read_bytes()[:-9])
+    elif change == "no scores":
+        file.write_text("my diary")
+    elif change == "another model's":
+        other.save(file)
+    elif change == "other images":
+        replace(mine, ids=mine.ids[::-1]).save(file)
+    else:
+        replace(mine, scores=other.scores, **{change: 10 if change == "each" else "x"}).save(file)
+
+
+@pytest.mark.parametrize(
+    "change", ["cut short", "no scores", "another model's", "other images", "model", "data", "split", "each"]
+)
+def test_what_is_kept_is_compared_and_made_anew_where_it_is_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: str
+) -> None:
+    data, (model, other) = photos(tmp_path), two_models(tmp_path)
+    [right] = table([model], data, None, ["1"], tmp_path / "kept")
+    [file] = (tmp_path / "kept").iterdir()
+    before = file.read_bytes()
+    other_scores(file, change, score(other, data))
+    assert file.read_bytes() != before
+    [again] = table([model], data, None, ["1"], tmp_path / "kept")
+    assert again.report.document == right.report.document == judge(score(model, data)).document
+    assert f"{file}: holds no whole scores of this model on these images; they are made anew" in caplog.text
+    assert load_scores(file).scores.nan_to_num(9).equal(score(model, data).scores.nan_to_num(9))
+    assert [file] == [*(tmp_path / "kept").iterdir()]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_an_image_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, models = photos(tmp_path), two_models(tmp_path)
+    table(models, data, None, ["1"], tmp_path / "kept")
+    monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: pytest.fail("an image is judged"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadFile, match=r"file/kept/.*: could not be written .*; free some space or choose"):
+        table(models, data, None, ["1"], tmp_path / "file" / "kept")
+    monkeypatch.setattr(Path, "touch", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    assert len(table(models, data, None, ["1"], tmp_path / "kept")) == 2  # all is there
+    with pytest.raises(BadFile, match=r"kept/pixels_linear_5_crops_.*: could not be written \(Read-only file system\)"):
+        table(models, data, None, ["1", "5"], tmp_path / "kept")
 
 
 def test_a_real_gain_is_marked(tmp_path: Path) -> None:

@@ -3,8 +3,6 @@
 Szegedy et al. 2014, arXiv:1409.4842, table 3: 1 and 7 models on 1, 10 and 144 crops, the cost as models times crops.
 """
 
-import hashlib
-import logging
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -14,16 +12,14 @@ from torch import Tensor
 
 from topfive.data.crops import Crops
 from topfive.data.dense import Dense
-from topfive.data.imageset import ImageSet, fingerprint
-from topfive.errors import BadData, Misused
+from topfive.data.imageset import ImageSet
+from topfive.errors import BadData
 from topfive.evaluation.ensemble import average
 from topfive.evaluation.intervals import holm, mcnemar
-from topfive.evaluation.ranks import ranks_here
+from topfive.evaluation.kept import places, scores_of
 from topfive.evaluation.report import Report, judge, right_answers
-from topfive.evaluation.scores import Scores, check_sees, load_scores, score
+from topfive.evaluation.scores import check_sees
 from topfive.models.modelfile import Model
-
-log = logging.getLogger("topfive")
 
 
 class Row(NamedTuple):
@@ -48,10 +44,8 @@ def table(
     """Every number of models, from the first alone to all, on every protocol; the first line is the base.
 
     folder: where scores are kept, so that they are not made again for the same model files and images. Raises Misused
-    where that is a file, and for crops that a model cannot be shown.
+    where that is a file, and for crops that a model cannot be shown; BadFile where the folder cannot be written.
     """
-    if folder is not None and folder.exists() and not folder.is_dir():
-        raise Misused(f"{folder}: is a file; of several models or protocols --scores is a folder")
     split = split or data.judged
     for place, model in enumerate(models, start=1):  # before hours are spent on the first
         try:
@@ -60,9 +54,10 @@ def table(
             raise BadData(f"model {place} of {len(models)}: {error}") from error
         for protocol in crops:
             check_sees(model, protocol)
+    files = places(models, data, split, crops, folder)
     lines = {}
     for protocol in crops:  # one by one: of five models on ILSVRC a protocol's scores are a gigabyte
-        scored = [_scores(model, data, split, protocol, folder) for model in models]
+        scored = [scores_of(model, data, split, protocol, files) for model in models]
         for number in range(1, len(models) + 1):
             scores = average(scored[:number]) if number > 1 else scored[0]
             cost = sum(one.cost for one in scored[:number])
@@ -87,22 +82,6 @@ class _Line(NamedTuple):
     cost: float
     report: Report
     right: Tensor
-
-
-def _scores(model: Model, data: ImageSet, split: str, crops: Crops | Dense, folder: Path | None) -> Scores:
-    """Of one model on one protocol, its views as one. What is kept is named by all that it follows from."""
-    file = None
-    if folder is not None and model.sha256:
-        follows = (model.sha256, data.manifest, fingerprint(data.split(split)), split, str(crops))
-        digest = hashlib.sha256("\n".join(follows).encode()).hexdigest()
-        file = folder / f"{model.entry}_{crops}_crops_{digest[:12]}.safetensors"
-    if file is not None and file.exists():
-        return load_scores(file)
-    log.info("%s on %s", model.entry, crops if isinstance(crops, Dense) else f"{crops} crop(s)")
-    scores = score(model, data, split, crops)
-    if file is not None and ranks_here().writes:
-        scores.save(file)
-    return scores
 
 
 def to_text(rows: Sequence[Row]) -> str:
