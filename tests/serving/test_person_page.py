@@ -91,7 +91,7 @@ def test_neither_labels_nor_file_names_reach_the_browser(exam: Exam) -> None:
     assert answer.json() == {"answered": 1}  # not whether it was right
     [names] = re.findall(r"const names = (\[.*?\]), most = 5, place = 0;", page.text)
     assert json.loads(names) == names_of(exam.sitting.data.classes)
-    without = page.text.replace(names, "")
+    without = re.sub(r'nonce="[^"]+"', "", page.text.replace(names, ""))  # which may spell anything
     assert [name for name in ("tench", "wild dog", "k3") if name in without] == []
     other = Exam(Sitting(images(), 3, 0, exam.sitting.file.with_name("other")))
     row = other.sitting.rows[0]
