@@ -77,6 +77,28 @@ def mistakes(
     }  # fmt: skip
 
 
+def worth(right: np.ndarray, seed: int) -> dict[str, Any]:
+    """What made-up confidences are worth: lower on wrong answers, on the whole."""
+    of, rng = len(right), np.random.default_rng(seed)
+    sure = np.where(right, rng.beta(9, 1.5, of), rng.beta(5, 3, of))
+    homes = np.ceil(15 * sure).astype(int)
+    bins = [
+        {"images": int(own.sum()), "confidence": float(sure[own].mean()), "accuracy": float(right[own].mean())}
+        for own in (homes == home for home in range(1, 16)) if own.any()
+    ]  # fmt: skip
+    ece = sum(one["images"] * abs(one["confidence"] - one["accuracy"]) for one in bins) / of
+    likely = np.where(right, sure, (1 - sure) / 2)
+    answered = sorted({-(-of * step // 100) for step in range(1, 101)})
+    wrong = np.cumsum(~right[np.argsort(-sure)])
+    return {
+        "calibration": {
+            "ece": ece, "ece_mass": ece, "brier": float(np.mean((1 - likely) ** 2)),
+            "nll": float(-np.log(likely).mean()), "bins": bins, "images": of, "temperature": 1.0,
+        },
+        "risk_coverage": {"images": of, "answered": answered, "wrong": [int(wrong[n - 1]) for n in answered]},
+    }  # fmt: skip
+
+
 def make(names: list[str], error: list[float], of: int, fail: bool = True, judged: bool = True) -> dict[str, Any]:
     """A board of len(error) judged entries on classes `names`; error: the chance of a wrong answer, by entry."""
     rng = np.random.default_rng(5)
@@ -129,6 +151,7 @@ def make(names: list[str], error: list[float], of: int, fail: bool = True, judge
             "per_class_error": [1 - confusion[i, i] / max(confusion[i].sum(), 1) for i in range(classes)],
             "per_class_top5_error": [0.0] * (classes - 1) + [1.0] if classes > 5 else None,
             "confusion": confusion.tolist(),
+            **worth(given == truth, len(entries)),
             "model_file": f"entries/{name}/model.safetensors",
         })  # fmt: skip
     comparisons: list[dict[str, Any]] = []

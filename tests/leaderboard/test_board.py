@@ -4,6 +4,7 @@ import base64
 import csv
 import dataclasses
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from PIL import Image
 
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split
 from topfive.evaluation import Scores
+from topfive.evaluation.report import judge
+from topfive.evaluation.scores import GUESSES, marked
 from topfive.leaderboard.board import (
     Result,
     build_board,
@@ -25,6 +28,7 @@ from topfive.leaderboard.board import (
     pick,
     to_csv,
 )
+from topfive.leaderboard.confidence import answers_by_confidence, pooled
 from topfive.leaderboard.page import render
 from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models import build
@@ -196,6 +200,91 @@ def test_the_csv_reads_back(board: dict[str, Any]) -> None:
     low, high = board["entries"][1]["top1_interval"]
     assert (float(lines[1]["top1_low"]), float(lines[1]["top1_high"])) == (low, high)
     assert (lines[3]["top1_error"], lines[3]["reason"]) == ("", "gone: no luck, at all")
+
+
+def test_probabilities_are_judged_as_by_a_single_report(board: dict[str, Any], results: list[Result]) -> None:
+    good, fair, bad, gone = board["entries"]
+    assert fair["calibration"] == judge(answers([*TRUTH[:9], None, 5, 0])).document["calibration"]
+    p, q = math.e / (math.e + 5), 1 / (math.e + 5)  # softmax of a one among six
+    found = fair["calibration"]  # nine right, two wrong, one that could not be decoded
+    assert found["ece"] == pytest.approx(9 / 11 - p)
+    assert found["brier"] == pytest.approx(6 * q**2 + p**2 - q**2 + 1 - 2 * (9 * p + 2 * q) / 11)
+    assert found["nll"] == pytest.approx(-(9 * math.log(p) + 2 * math.log(q)) / 11)
+    assert (found["images"], good["calibration"]["images"], found["temperature"]) == (11, 12, 1)
+    assert fair["risk_coverage"]["images"] == 12
+    ends = {name: list(zip(row["risk_coverage"]["answered"], row["risk_coverage"]["wrong"], strict=True))[-2:]
+            for name, row in (("good", good), ("fair", fair), ("bad", bad))}  # fmt: skip
+    assert ends["fair"] == [(11, 2), (12, 3)]
+    assert (ends["good"][-1], ends["bad"][-1]) == ((12, 0), (12, 12))
+    assert (gone["calibration"], gone["risk_coverage"]) == (None, None)
+    line = list(csv.DictReader(io.StringIO(to_csv(board))))[1]
+    assert [float(line[key]) for key in ("ece", "brier", "nll")] == [found[key] for key in ("ece", "brier", "nll")]
+    assert (line["evaluated"], line["calibration_images"]) == ("12", "11")
+
+
+def test_images_that_fitted_the_temperature_judge_no_probability(
+    data: ImageSet, results: list[Result], tmp_path: Path
+) -> None:
+    """All six wrong answers are among the images that fitted it; errors are still of all twelve."""
+    half: list[int | None] = [*((label + 1) % 6 for label in TRUTH[:6]), *TRUTH[6:]]
+    scores, ids = answers(half), [f"i{i}" for i in range(12)]
+    for result, fitted in ((results[0], {"fitted": marked(ids[:6])}), (results[2], {"fitted": marked(ids)})):
+        result.scores = dataclasses.replace(scores, calibration={"temperature": 0.5} | fitted)
+    results[3].scores = dataclasses.replace(scores, calibration={"temperature": 0.5})  # by unknown images
+    board = build_board(data, results, [], 2.0, 90.0, BEGAN, tmp_path / "out", None, None)
+    rows = {entry["entry"]: entry for entry in board["entries"]}
+    assert [rows[name]["top1_error"] for name in ("bad", "good", "fair")] == [0.5] * 3
+    curve = rows["bad"]["risk_coverage"]
+    assert (curve["images"], curve["answered"][-1], {*curve["wrong"]}) == (6, 6, {0})
+    found = rows["bad"]["calibration"]
+    assert (found["images"], found["temperature"]) == (6, 0.5)
+    assert found["ece"] == pytest.approx(1 - math.e**2 / (math.e**2 + 5))
+    for name in ("good", "fair"):
+        assert (rows[name]["calibration"], rows[name]["risk_coverage"]) == (None, None)
+
+
+def test_guesses_have_no_figures_of_probabilities(data: ImageSet, results: list[Result], tmp_path: Path) -> None:
+    results[2].scores = dataclasses.replace(answers([*TRUTH]), kind=GUESSES)
+    board = build_board(data, results, [], 2.0, 90.0, BEGAN, tmp_path / "out", None, None)
+    (good,) = [entry for entry in board["entries"] if entry["entry"] == "good"]
+    assert (good["top1_error"], good["calibration"], good["risk_coverage"]) == (0, None, None)
+    line = next(line for line in csv.DictReader(io.StringIO(to_csv(board))) if line["entry"] == "good")
+    assert [line[key] for key in ("ece", "brier", "nll", "calibration_images")] == [""] * 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=300))
+def test_risk_against_coverage_agrees_with_a_plain_count(rows: list[tuple[int, int]]) -> None:
+    """Of three classes; the score of the first lies `gap` above the others, which tie, and the label is any."""
+    scores = torch.tensor([[[gap, 0.0, 0.0]] for gap, _ in rows])
+    labels, ids = torch.tensor([label for _, label in rows]), tuple(f"i{i}" for i in range(len(rows)))
+    found = answers_by_confidence(Scores("mlp", "test", scores, labels, ids, CLASSES[:3], "logits"))
+    assert found is not None
+    given_by = {least: [one for one in rows if one[0] >= least] for least in range(5)}
+    every = {len(given_): sum(not (gap and label == 0) for gap, label in given_) for given_ in given_by.values()}
+    reached = {min(n for n in every if n * 100 >= step * len(rows)) for step in range(1, 101)}
+    assert found == {"images": len(rows), "answered": sorted(reached), "wrong": [every[n] for n in sorted(reached)]}
+
+
+def test_a_curve_is_as_short_for_many_images() -> None:
+    scores = torch.randn(5000, 1, 6, generator=torch.Generator().manual_seed(0))
+    labels, ids = torch.zeros(5000, dtype=torch.long), tuple(f"i{i}" for i in range(5000))
+    found = answers_by_confidence(Scores("mlp", "test", scores, labels, ids, CLASSES, "logits"))
+    assert found is not None
+    assert found["answered"] == list(range(50, 5001, 50))
+    assert found["wrong"][-1] == int((scores[:, 0].argmax(1) != 0).sum())
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 8)), min_size=1, max_size=15), st.integers(1, 40))
+def test_pooled_bins_are_full_and_lose_no_image(counts: list[tuple[int, int]], least: int) -> None:
+    bins = [{"images": n, "confidence": (i + 1) / 15, "accuracy": hits / 8} for i, (n, hits) in enumerate(counts)]
+    found = pooled(bins, least)
+    total = sum(n for n, _ in counts)
+    assert sum(images for images, _, _ in found) == total
+    for key, place in (("confidence", 1), ("accuracy", 2)):
+        mean = sum(one["images"] * one[key] for one in bins) / total
+        assert sum(one[0] * one[place] for one in found) / total == pytest.approx(mean)
+    assert len(found) == 1 or all(images >= least for images, _, _ in found)
+    assert [one[1] for one in found] == sorted(one[1] for one in found)
 
 
 def test_a_model_takes_the_time_it_takes(monkeypatch: pytest.MonkeyPatch, results: list[Result]) -> None:

@@ -1,5 +1,6 @@
 """The contest's page: complete, self-contained, safe and accessible, read with a parser that is not ours."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -341,6 +342,45 @@ def test_what_each_era_misses_is_counted_and_shown(ten: tuple[Board, str]) -> No
     assert ", 73.4%" in words
 
 
+def test_what_a_confidence_is_worth_is_tabled_and_drawn(shown: tuple[Board, str]) -> None:
+    board, seen = shown[0], Page(shown[1])
+    entries = terminal.ranked(board)
+    for entry in entries:
+        known = entry["calibration"]
+        figures = [f"{100 * known['ece']:.1f}%", f"{known['brier']:.3f}", f"{known['nll']:.3f}"]
+        assert [cell.strip() for cell in seen.row(4, entry["entry"], figures[0])] == [entry["entry"], *figures]
+    classes, of = len(board["data"]["classes"]), entries[0]["of"]
+    anchor = f"equal probabilities for all {classes} classes have {1 - 1 / classes:.3f} and {math.log(classes):.3f}."
+    assert f"{anchor} On {of:,} images, the same for every entry." in seen.words()
+    few = ("The charts name the four best; the second has the others in grey." in seen.words(), len(entries) > 4)
+    assert few[0] == few[1]
+    labels = [svg["aria-label"] or "" for svg in seen.all("svg")]
+    errors = "; ".join(f"{entry['entry']} {entry['calibration']['ece']:.1%}" for entry in entries[:4])
+    assert f"Share right against confidence, in bins. Calibration error: {errors}." in labels
+    (coverage,) = [label for label in labels if label.startswith("Top-1 error among the answers")]
+    best = entries[0]["risk_coverage"]
+    half = next(place for place, n in enumerate(best["answered"]) if n >= of / 2)
+    share, error = best["answered"][half] / of, best["wrong"][half] / best["answered"][half]
+    name = entries[0]["entry"]
+    assert f"{name} {error:.1%} of the surest {share:.0%}, {entries[0]['top1_error']:.1%} of all" in coverage
+    assert coverage.count(" of all") == min(4, len(entries))
+
+
+def test_entries_judged_on_fewer_images_or_without_probabilities_are_named(board: Board) -> None:
+    first, second, third, *_ = terminal.ranked(board)
+    first["calibration"] |= {"images": 400, "temperature": 1.234}
+    second["calibration"] = second["risk_coverage"] = third["calibration"] = None
+    seen = Page(page.render(board))
+    assert seen.row(5, first["entry"])[4] == "400"
+    words = seen.words()
+    assert f"With a temperature, judged on images that did not fit it: {first['entry']} (1.23)." in words
+    assert f"Without figures: {second['entry']} and {third['entry']}." in words
+    assert "the same for every entry. With" not in words
+    for entry in terminal.ranked(board):
+        entry["calibration"] = entry["risk_coverage"] = None
+    assert "What a confidence is worth" not in Page(page.render(board)).words()
+
+
 def test_pairs_have_their_place_in_the_tree_where_one_is_known(board: Board) -> None:
     pairs = board["mistakes"]["confused"]
     pairs[0] |= {"ancestor": "animal/pets", "height": 2}
@@ -375,10 +415,11 @@ def test_a_file_without_mistakes_still_has_a_page(board: Board) -> None:
     whole = Page(page.render(board))
     del board["mistakes"], board["data"]["per_class_images"]
     for entry in board["entries"]:
-        del entry["per_class_top5_error"]
+        del entry["per_class_top5_error"], entry["calibration"], entry["risk_coverage"]
     seen = Page(page.render(board))
     assert "The surest wrong answers" not in seen.words()
     assert "hit rates" not in seen.words()
+    assert "What a confidence is worth" not in seen.words()
     counts = [row[2] for row in whole.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])]
     assert counts
     assert [row[2] for row in seen.rows if len(row) == 3 and re.fullmatch(r"\d+ of \d+", row[2])] == counts

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -217,3 +217,59 @@ def test_errors_by_scale_show_two_entries_and_the_rest_behind(ax: Axes) -> None:
     assert [np.asarray(line.get_ydata()).tolist() for line in behind] == [pytest.approx([50, 40])]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["below 1/16\n9 images", "1/2 and more\n40 images"]
     assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 70
+
+
+def test_reliability_has_a_line_an_entry_and_discs_by_their_images(ax: Axes) -> None:
+    bins = {"hog": [(100, 0.5, 0.25), (400, 0.75, 0.5)], "net": [(50, 0.9, 1.0)]}
+    plots.plot_reliability(bins, ax)
+    assert line_in(ax, "diagonal").get_xydata().tolist() == [[0, 0], [100, 100]]
+    hog, net = [line for line in ax.lines if line.get_gid() != "diagonal"]
+    assert np.asarray(hog.get_xydata()).tolist() == [[50, 25], [75, 50]]
+    assert np.asarray(net.get_xydata()).tolist() == [[90, 100]]
+    assert (hog.get_color(), net.get_color()) == (marks.BLUE, marks.ORANGE)
+    assert hog.get_linestyle() != net.get_linestyle()
+    discs = {str(one.get_gid()): one for one in ax.collections if isinstance(one, PathCollection) and one.get_gid()}
+    assert np.asarray(discs["bins-0"].get_offsets()).tolist() == [[50, 25], [75, 50]]
+    small, large = discs["bins-0"].get_sizes()
+    assert large == pytest.approx(4 * small)
+    assert discs["bins-1"].get_sizes()[0] == pytest.approx(small / 2)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "hog", "net", "400 images in a bin", "40 images in a bin",
+    ]  # fmt: skip
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("confidence (%)", "share right (%)")
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0, 100), (0, 100))
+
+
+def test_reliability_of_a_single_image_can_be_drawn(ax: Axes) -> None:
+    plots.plot_reliability({"net": [(1, 0.9, 0.0)]}, ax)
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["net", "1 image in a bin"]
+
+
+def test_risk_against_coverage_names_some_and_shows_the_rest_behind(ax: Axes) -> None:
+    curves = {
+        "best": ([0.25, 0.5, 1.0], [0.0, 0.125, 0.25]),
+        "second": ([1.0], [0.5]),
+        "rest": ([0.5, 1.0], [0.5, 0.75]),
+    }
+    plots.plot_risk_coverage(curves, ["best", "second"], ax)
+    drawn = {str(line.get_label()): line for line in ax.lines}
+    assert np.asarray(drawn["best"].get_xydata()).tolist() == [[25, 0], [50, 12.5], [100, 25]]
+    assert drawn["second"].get_marker() == "o"  # one point alone is no line
+    (behind,) = [line for line in ax.lines if line.get_color() == "#cbd2d9"]
+    assert np.asarray(behind.get_xydata()).tolist() == [[50, 50], [100, 75]]
+    assert behind.get_zorder() < drawn["best"].get_zorder()
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["best", "second"]
+    assert ax.get_xlabel() == "answered, the surest first (% of images)"
+    assert ax.get_ylabel() == "top-1 error among the answers (%)"
+    assert ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 75
+
+
+def test_risk_without_any_error_can_be_drawn(ax: Axes) -> None:
+    plots.plot_risk_coverage({"net": ([0.5, 1.0], [0.0, 0.0])}, ["net"], ax)
+    assert ax.get_ylim() == (0, 1)

@@ -22,6 +22,7 @@ from topfive.evaluation.intervals import compare_all, ranks
 from topfive.evaluation.report import judge, right_answers
 from topfive.evaluation.scores import Scores
 from topfive.leaderboard import terminal
+from topfive.leaderboard.confidence import answers_by_confidence
 from topfive.leaderboard.mistakes import find_mistakes, wrong_answers
 from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models.count import count_layers, total
@@ -34,8 +35,8 @@ HARDEST = 24  # images shown
 CONFUSED = 200  # classes up to which an entry's whole confusion is kept
 COLUMNS = (
     "rank", "entry", "year", "status", "top1_error", "top1_low", "top1_high", "top5_error", "top5_low", "top5_high",
-    "evaluated", "of", "external_data", "train_minutes", "params", "macs", "ms_per_image", "file_mb", "epochs",
-    "recipe_epochs", "recipe", "reason",
+    "evaluated", "of", "ece", "brier", "nll", "calibration_images", "external_data", "train_minutes", "params", "macs",
+    "ms_per_image", "file_mb", "epochs", "recipe_epochs", "recipe", "reason",
 )  # fmt: skip
 
 
@@ -132,9 +133,10 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "entry": result.name, "year": card.year, "family": card.family, "depth": card.depth, "source": card.source,
         "status": "failed" if result.model is None else "judged" if result.judged_as_it_is else "done",
         "reason": result.reason, "rank": rank, "top1_error": None, "top1_interval": None, "top5_error": None,
-        "top5_interval": None, "smaller_k": None, "evaluated": None, "of": None, "broken": None, "external_data": None,
-        "image": None, "train_minutes": None, "params": None, "macs": None, "ms_per_image": result.ms_per_image,
-        "file_mb": None, "epochs": result.epochs, "recipe_epochs": result.recipe_epochs,
+        "top5_interval": None, "smaller_k": None, "evaluated": None, "of": None, "broken": None, "calibration": None,
+        "risk_coverage": None, "external_data": None, "image": None, "train_minutes": None, "params": None,
+        "macs": None, "ms_per_image": result.ms_per_image, "file_mb": None, "epochs": result.epochs,
+        "recipe_epochs": result.recipe_epochs,
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes,
         "departs": list(result.recipe.departs) if result.recipe else [], "choice": result.choice,
         "curve": result.curve, "per_class_error": [], "per_class_top5_error": None, "confusion": [], "model_file": None,
@@ -152,6 +154,7 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "smaller_k",
         "evaluated",
         "of",
+        "calibration",
     )
     own = {label.key: index for index, label in enumerate(result.scores.classes)}
     order = [own[label.key] for label in data.classes]  # a model file may hold its classes in another one
@@ -162,6 +165,7 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "per_class_error": [report["per_class_error"][index] for index in order],
         "per_class_top5_error": top5 and [top5[index] for index in order],
         "confusion": [[report["confusion"][truth][answer] for answer in order] for truth in order],
+        "risk_coverage": answers_by_confidence(result.scores),
         "broken": len(report["broken"]),
         "external_data": result.model.external_data or fitted_elsewhere,
         "train_minutes": None if result.train_seconds is None else result.train_seconds / 60,
@@ -245,5 +249,7 @@ def to_csv(board: dict[str, Any]) -> str:
             for top in ("top1", "top5")
             for side, end in enumerate(("low", "high"))
         }
-        writer.writerow(row | ends)
+        known = row["calibration"] or {}
+        worth = {key: known.get(key) for key in ("ece", "brier", "nll")} | {"calibration_images": known.get("images")}
+        writer.writerow(row | ends | worth)
     return text.getvalue()

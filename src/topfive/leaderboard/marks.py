@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 BLUE, ORANGE, GREEN, GREY, INK, PALE = "#0072b2", "#d55e00", "#00795a", "#6b7280", "#1f2933", "#e4e7eb"
+PURPLE = "#b8609a"  # theirs, darker
 Pixels = NDArray[np.float64]
 
 

@@ -4,11 +4,8 @@ Charts are inline SVG whose text stays text. The page's own content policy forbi
 path that came with somebody's data cannot make the reader's browser ask for anything.
 """
 
-import io
 import math
 import re
-import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -18,7 +15,6 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
@@ -27,8 +23,9 @@ from matplotlib.figure import Figure
 from topfive.errors import listed
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.objects import in_words
-from topfive.leaderboard import gallery, mistakes, plots, terminal
+from topfive.leaderboard import confidence, gallery, mistakes, plots, terminal
 from topfive.leaderboard.marks import Mark
+from topfive.leaderboard.svg import chart, figure_svg
 from topfive.leaderboard.terminal import Board, Entry, percent
 
 NARROW, WIDE = 5.5, 11.0  # inches, 72 units each: a phone or half a desktop page; the whole width of one
@@ -80,6 +77,8 @@ def render(board: Board) -> str:
         surest=gallery.surest(board, names),
         eras=gallery.eras(board, names),
         hardest=gallery.hardest(board, names),
+        worth=confidence.rows(entries),
+        worth_means=confidence.in_words(entries, len(names)) if confidence.rows(entries) else "",
         started=started(board["started_at"]),
         **charts(board, names),
     )
@@ -128,10 +127,14 @@ def started(instant: str) -> str:
 def charts(board: Board, names: dict[str, str]) -> dict[str, Any]:
     """Every chart that the figures at hand allow, by the name that the template knows; None for one without figures."""
     entries, best = terminal.ranked(board), terminal.leader(board)
-    drawn: dict[str, Any] = dict.fromkeys(("by_year", "learning", "confusion", "by_class", "hits", "by_scale"))
+    drawn: dict[str, Any] = dict.fromkeys(
+        ("by_year", "learning", "confusion", "by_class", "hits", "by_scale", "reliability", "by_coverage")
+    )
     if entries:
         drawn["by_year"] = year_chart(entries)
         drawn["learning"] = learning_chart(entries)
+        drawn["reliability"] = reliability_chart(entries)
+        drawn["by_coverage"] = coverage_chart(entries)
     for place, key, label, what, unit in (
         ("by_minutes", "train_minutes", "training (minutes)", "training time", " min"),
         ("by_ms", "ms_per_image", "time for one image (ms)", "time for one image", " ms"),
@@ -307,6 +310,45 @@ def scale_chart(board: Board) -> dict[str, Any] | None:
     }
 
 
+def reliability_chart(entries: Sequence[Entry]) -> Markup | None:
+    """Share right against confidence of the best entries that have probabilities; None if none has."""
+    known = [entry for entry in entries if entry.get("calibration")][: confidence.FEW]
+    if not known:
+        return None
+    bins = {entry["entry"]: confidence.pooled(entry["calibration"]["bins"]) for entry in known}
+    said = "; ".join(f"{entry['entry']} {entry['calibration']['ece']:.1%}" for entry in known)
+    return chart(
+        lambda ax: plots.plot_reliability(bins, ax),
+        f"Share right against confidence, in bins. Calibration error: {said}.",
+        (NARROW, 5.0),
+    )
+
+
+def coverage_chart(entries: Sequence[Entry]) -> Markup | None:
+    """Error among the surest answers against how many are given, the best entries by name; None without figures."""
+    known = {entry["entry"]: entry["risk_coverage"] for entry in entries if entry.get("risk_coverage")}
+    if not known:
+        return None
+    shown = list(known)[: confidence.FEW]
+    curves = {
+        name: (
+            [given / found["images"] for given in found["answered"]],
+            [wrong / given for given, wrong in zip(found["answered"], found["wrong"], strict=True)],
+        )
+        for name, found in known.items()
+    }
+
+    def half(name: str) -> str:
+        share, error = next((share, error) for share, error in zip(*curves[name], strict=True) if share >= 0.5)
+        return f"{name} {error:.1%} of the surest {share:.0%}, {curves[name][1][-1]:.1%} of all"
+
+    return chart(
+        lambda ax: plots.plot_risk_coverage(curves, shown, ax),
+        f"Top-1 error among the answers if only the surest are given: {'; '.join(map(half, shown))}.",
+        (NARROW, 4.75),
+    )
+
+
 def marks(entries: Sequence[Entry]) -> list[Mark]:
     """Entries as charts show them."""
     return [
@@ -314,36 +356,6 @@ def marks(entries: Sequence[Entry]) -> list[Mark]:
         for entry in entries
         for low, high in [entry["top1_interval"]]
     ]
-
-
-def chart(draw: Callable[[Axes], Axes], label: str, size: tuple[float, float], css: str = "half") -> Markup:
-    """One chart as inline SVG; `label` says to those who cannot see it what it shows."""
-
-    def one(figure: Figure) -> None:
-        draw(figure.subplots())
-
-    return figure_svg(one, label, size, css)
-
-
-def figure_svg(draw: Callable[[Figure], None], label: str, size: tuple[float, float], css: str) -> Markup:
-    """A drawn figure as an SVG element that scales with the page. size: inches."""
-    with matplotlib.rc_context(plots.STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from")  # we only measure; the browser has fonts
-        figure = Figure(figsize=size, dpi=72, layout="constrained", facecolor="none")
-        draw(figure)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    drawn = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
-    opening, body = re.split(r"(?<=>)", drawn[drawn.index("<svg") :], maxsplit=1)
-    box = re.search(r'viewBox="([^"]*)"', opening)
-    assert box is not None
-    own = f"c{zlib.crc32(f'{css} {size} {label}'.encode()):08x}-"  # ids must differ between the charts of one page
-    body = re.sub(r"<[^>]+>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\1{own}", tag[0]), body)
-    body = body.replace(" xlink:href=", " href=")
-    most = f"max-width:{size[0] * 72 * 1.4:.0f}px"
-    return Markup(
-        f'<svg class="chart {css}" role="img" aria-label="{escape(label)}" viewBox="{box[1]}" style="{most}">{body}'
-    )
 
 
 def breakable(text: str) -> Markup:

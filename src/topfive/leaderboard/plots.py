@@ -5,15 +5,21 @@ from itertools import accumulate, groupby
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from topfive.evaluation.intervals import wilson
-from topfive.leaderboard.marks import BLUE, GREEN, GREY, INK, PALE, Mark, draw_marks, label_points
+from topfive.leaderboard.marks import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, Mark, draw_marks, label_points
 
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe4f3", "#6aaed6", BLUE, "#08306b"])
 ROUND = [1, 2, 2.5, 5, 10]  # ticks at round numbers
+LINES: list[dict[str, Any]] = [  # of entries in one chart, the best first; dashes say the same as colours
+    {"color": BLUE, "linestyle": "-"}, {"color": ORANGE, "linestyle": (0, (5, 1.5))},
+    {"color": GREEN, "linestyle": (0, (1.2, 1.2))}, {"color": PURPLE, "linestyle": (0, (5, 1.5, 1.2, 1.5))},
+]  # fmt: skip
 
 STYLE: dict[Any, Any] = {  # rcParams, applied by whoever makes the figure
     "svg.fonttype": "none", "svg.hashsalt": "topfive", "text.parse_math": False,
@@ -265,6 +271,75 @@ def plot_error_by_scale(
     ax.grid(False, axis="x")
     ax.legend(frameon=False, loc="best", fontsize=11)
     return ax
+
+
+def plot_reliability(bins: Mapping[str, Sequence[tuple[int, float, float]]], ax: Axes) -> Axes:
+    """Share right against confidence, a line an entry; on the diagonal a confidence means what it says.
+
+    bins: entry -> images, mean confidence and share right, both in [0, 1], of each bin that holds answers; at most as
+    many entries as `LINES`, the best first. A disc's area is its bin's number of images. Leave bins of few images out,
+    or pool them: their lines are the longest.
+    """
+    ax.plot([0, 100], [0, 100], color=GREY, linewidth=1.2, zorder=1, gid="diagonal")
+    most = max(images for found in bins.values() for images, _, _ in found)
+    for place, (name, found) in enumerate(bins.items()):
+        images, confidence, right = np.array(found, dtype=float).reshape(-1, 3).T
+        style, above = LINES[place], 3 + 0.1 * (len(bins) - place)
+        ax.plot(100 * confidence, 100 * right, linewidth=1.6, label=ellipsis(name, 24), zorder=above, **style)
+        ax.scatter(100 * confidence, 100 * right, s=_disc(images, most), color=style["color"], edgecolors="white",
+                   linewidths=0.7, zorder=above + 0.05, gid=f"bins-{place}", clip_on=False)  # fmt: skip
+    sizes = [_rounded(most), _rounded(most / 10)] if most >= 20 else [most]
+    keys = [
+        ax.scatter([], [], s=_disc(np.array([float(size)]), most), color=GREY, edgecolors="white",
+                   label=f"{size:,} image{'s' if size != 1 else ''} in a bin") for size in sizes
+    ]  # fmt: skip
+    ax.set(xlabel="confidence (%)", ylabel="share right (%)", xlim=(0, 100), ylim=(0, 100))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(5, steps=ROUND))
+    named = [line for line in ax.lines if line.get_gid() != "diagonal"]
+    _legend_below(ax, [*named, *keys])
+    return ax
+
+
+def plot_risk_coverage(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], shown: Sequence[str], ax: Axes
+) -> Axes:
+    """Error among the answers if only the surest are given, against the share that is; unnamed entries in grey behind.
+
+    curves: entry -> shares answered and errors, both in [0, 1]. shown: at most as many entries as `LINES`, the best
+    first.
+    """
+    for name in curves.keys() - {*shown}:
+        share, error = curves[name]
+        ax.plot([100 * one for one in share], [100 * one for one in error], color="#cbd2d9", linewidth=1, zorder=1)
+    for place, name in enumerate(shown):
+        share, error = ([100 * one for one in ends] for ends in curves[name])
+        dots: dict[str, Any] = {"marker": "o", "markersize": 4} if len(share) < 3 else {}
+        above = 3 + 0.1 * (len(shown) - place)
+        ax.plot(share, error, linewidth=2, zorder=above, label=ellipsis(name, 24), **LINES[place], **dots)
+    top = 100 * max(max(error) for _, error in curves.values())
+    ax.set(xlabel="answered, the surest first (% of images)", ylabel="top-1 error among the answers (%)")
+    ax.set(xlim=(0, 100), ylim=(0, 1.05 * top or 1.0))
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
+    _legend_below(ax, [line for line in ax.lines if line.get_zorder() >= 3])
+    return ax
+
+
+def _legend_below(ax: Axes, handles: Sequence[Artist]) -> None:
+    """What is what, in two columns below the axes, where no line can run through it."""
+    ax.legend(handles=handles, frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.16), ncols=2, fontsize=11,
+              handlelength=2.8, columnspacing=1.6, borderaxespad=0)  # fmt: skip
+
+
+def _disc(images: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    """Areas of discs in square points, in proportion to the images down to the smallest that can be seen."""
+    return np.maximum(180 * images / most, 14.0)
+
+
+def _rounded(value: float) -> int:
+    """A whole number of one figure, for a key."""
+    return int(float(f"{value:.1g}"))
 
 
 def ellipsis(name: str, limit: int) -> str:
