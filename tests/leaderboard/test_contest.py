@@ -23,7 +23,7 @@ from topfive.files import read_json, write_json
 from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.contest import contest
-from topfive.leaderboard.terminal import percent
+from topfive.leaderboard.terminal import percent, shortened
 from topfive.training import checkpoint, loop, train
 
 ENTRIES = ["pixels_linear", "mlp", "hog_svm"]
@@ -97,7 +97,9 @@ def test_the_csv_says_what_the_json_says(held: Path, board: dict[str, Any]) -> N
     with open(held / "leaderboard.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["entry"] for line in lines] == [row["entry"] for row in board["entries"]]
-    for line, row in zip(lines, board["entries"], strict=True):
+    for line, entry in zip(lines, board["entries"], strict=True):
+        known = entry["calibration"]
+        row = entry | known | {"calibration_images": known["images"]}
         for column, cell in line.items():
             name, _, end = column.rpartition("_")
             value = row[f"{name}_interval"][end == "high"] if end in ("low", "high") else row[column]
@@ -113,6 +115,7 @@ def test_the_report_stands_alone(held: Path) -> None:
 def test_what_was_cut_is_said(board: dict[str, Any], held: Path) -> None:
     found = rows(board)
     assert "fitted on 50 of 120 images, to keep to the minutes" in found["hog_svm"]["changes"]
+    assert shortened(found["hog_svm"])
     for name in ("pixels_linear", "mlp"):
         assert found[name]["epochs"] < found[name]["recipe_epochs"]
         assert any(

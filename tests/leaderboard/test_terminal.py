@@ -48,6 +48,17 @@ def test_the_table_says_what_leads_why_no_top5_and_what_ranks_mean(small_board: 
     assert "not the training seeds" in text
 
 
+def test_entries_whose_recipe_was_cut_are_marked(small_board: Board) -> None:
+    first, second = small_board["entries"][:2]
+    first["changes"] = ["mirroring turned off", "fitted on 200 of 1,000 images, to keep to the minutes"]
+    second["changes"] = ["mirroring turned off"]
+    text = printed(small_board)
+    assert f"{first['year']}, shortened" in text and f"{second['year']}, shortened" not in text
+    assert "Shortened: its recipe was cut to keep to the minutes; report.html says by how much." in flat(text)
+    first["changes"] = []
+    assert "hortened" not in printed(small_board)
+
+
 def test_a_name_is_text_not_markup(small_board: Board) -> None:
     small_board["entries"][0]["entry"] = "[red]hog[/red]"
     small_board["comparisons"] = []

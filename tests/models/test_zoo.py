@@ -163,6 +163,12 @@ def test_compiles_without_a_graph_break_in_training(name):
     [
         ("sparse_coding_2010_small", {"encoder": "laso"}, "encoder must be one of lasso, omp, threshold, got 'laso'"),
         ("nec_2010_small", {"sets": "both"}, "sets must be one of all, llc, super_vector, got 'both'"),
+        ("sift_bow_2009_small", {"words": 0}, "words must be at least 1, got 0; change the value"),
+        ("hog_rbf", {"landmarks": 0}, "landmarks must be at least 1, got 0; change the value"),
+        ("xrce_2011_small", {"components": -4}, "components must be at least 1, got -4; change the value"),
+        ("sparse_coding_2010_small", {"penalty": -1.0}, "penalty must be a number from 0 on, got -1; change"),
+        ("sparse_coding_2010_small", {"penalty": -1}, "penalty must be"),
+        ("sparse_coding_2010_small", {"penalty": float("nan")}, "penalty must be a number from 0 on, got nan; change"),
         ("alexnet_small", {"dropout": 2.0}, "cannot be built with {'dropout': 2.0}"),
     ],
 )
@@ -301,5 +307,24 @@ def test_arguments_of_another_kind_are_refused(name, argument, value):
         build(name, **{argument: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "length"),
+    [  # 21 regions of as many words, twice for the two signs of a sparse code
+        ("sift_bow_2009_small", {"words": 30, "patch": 8, "step": 4}, 630),
+        ("sparse_coding_2010_small", {"words": 30, "patch": 8, "step": 4}, 1260),
+        ("sift_keypoints_2009_small", {"words": 30, "most": 7, "contrast": 0.01}, 630),
+    ],
+)
+def test_small_entries_can_be_varied(name, arguments, length):
+    module = build(name, 3, **arguments)
+    assert module.svm.in_features == length
+    [channel] = module.channels.values()
+    if "step" in arguments:
+        assert len(channel.regions.order) == 49
+    else:
+        assert (channel.describe.most, channel.describe.contrast) == (7, 0.01)
+
+
 def test_a_whole_number_is_a_number():
     assert build("alexnet_small", dropout=0).dropout.p == 0
+    build("sparse_coding_2010_small", penalty=0)

@@ -137,6 +137,11 @@ def test_the_cifar_resnet_is_trained_as_section_4_2_says() -> None:
         (document(schedule={"warmup": 40}), r"stage\.0: schedule\.warmup .40 epochs. must be shorter .* .40.$"),
         (document() | {"stage": [{"kind": "adam"}]}, r"stage\.0: Input tag 'adam' .* tags: 'sgd', .*'landmarks'$"),
         (document() | {"stage": []}, r"stage: Tuple should have at least 1 item"),
+        (document() | {"stage": [{"kind": "svm", "c": 0}]}, r"stage\.0\.c: Input should be greater than 0, got 0$"),
+        (document() | {"stage": [{"kind": "svm", "c": []}]}, r"stage\.0\.c: Tuple should have at least 1 item"),
+        (document() | {"stage": [{"kind": "svm", "c": [1, -1]}]}, r"stage\.0\.c\.1: .* greater than 0, got -1$"),
+        (document() | {"stage": [{"kind": "pca", "descriptors": 1}]}, r"descriptors: .* equal to 2, got 1$"),
+        (document() | {"model": {"image": [1]}}, r"model\.image: .* boolean or .* number or .* string, got \[1\]$"),
         (document() | {"source": 3}, r"source: Input should be a valid string, got 3"),
         ({"source": "ours", "entry": "mlp"}, r"stage: Field required$"),
         (document() | {"stage": [{"kind": "sgd", "epochs": 1}]}, r"stage\.0\.batch_size: Field required$"),
@@ -218,11 +223,16 @@ def test_settings_take_tables_and_lists_and_come_one_after_another() -> None:
         ("batch_size", "lots", r"stage\.0\.batch_size: .*, got 'lots'"),
         ("epochs", "", r"stage\.0\.epochs: .*, got ''"),
         ("", "3", r"unknown key 'stage\.0\.'"),
+        ("stage.0.kind", "kmeans", r"--set stage\.0\.kind: a stage of kind 'sgd' cannot become one of kind 'kmeans'"),
     ],
 )
 def test_a_setting_that_fits_nowhere_is_named(key: str, text: str, message: str) -> None:
     with pytest.raises(BadRecipe, match=message):
         open_recipe("mlp.small", {key: text})
+
+
+def test_a_stage_of_the_same_keys_may_take_another_kind() -> None:
+    assert open_recipe("sift_bow_2009_small.small", {"stage.0.kind": "dictionary"}).stage[0].kind == "dictionary"
 
 
 # Changed for the task

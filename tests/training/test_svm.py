@@ -17,8 +17,9 @@ from topfive.evaluation import judge, score
 from topfive.models import build
 from topfive.models.coded import CodedSvm
 from topfive.models.modelfile import Model
-from topfive.recipes.recipe import Svm
+from topfive.recipes.recipe import Fit, Svm
 from topfive.training import linear_svm, svm
+from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
 from topfive.training.linear_svm import Span, choose_c, fit_by_sgd, fit_weights, objective
 from topfive.training.svm import draw_folds, fit_svm
@@ -67,6 +68,54 @@ def test_codes_that_are_all_zero_end_in_one_answer(
     )
     assert net(torch.rand(2, 3, 32, 32)).isfinite().all()
     assert "all codes are 0, so every image will get one answer; give other settings" in caplog.text
+
+
+def coded_digits(digits: ImageSet, name: str, **arguments: int) -> tuple[Tensor, Tensor]:
+    """Codes of 400 digits by an entry that learned its words from them, and their labels."""
+    recipe, _ = fit_recipe(name, digits)
+    split, machine = evenly(digits.split("train"), 400), build(name, 10, **{**recipe.model, **arguments})
+    for stage in recipe.stage:
+        if isinstance(stage, Fit):
+            fit_channels(machine, stage.model_copy(update={"descriptors": 5000}), split, geometry_of(recipe), 0, 1)
+    found = extract_codes(machine, split, geometry_of(recipe), 1)
+    return found.codes, found.labels
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("sift_bow_2009_small", {"words": 100}), ("hog_svm", {})])
+def test_at_the_recipes_own_costs_the_objective_is_liblinears(
+    digits: ImageSet, name: str, arguments: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """From weights of 0, with the iterations that the recipe has: within 0.1 % of LinearSVC's (Newton's method)."""
+    numbers, labels = coded_digits(digits, name, **arguments)
+    recipe, _ = fit_recipe(name, digits)
+    stage = recipe.stage[recipe.main]
+    assert isinstance(stage, Svm)
+    for c in stage.costs:
+        theirs = LinearSVC(C=c, dual=False, intercept_scaling=1, tol=1e-6, max_iter=10_000)
+        theirs.fit(numbers.double().numpy(), labels.numpy())
+        best = torch.from_numpy(np.vstack([theirs.coef_.T, theirs.intercept_]))
+        ours = fit_weights(numbers, labels, torch.zeros(numbers.shape[1] + 1, 10), c, stage.iterations)
+        values = [float(objective(weights, numbers.double(), labels, c)[0]) for weights in (ours.double(), best)]
+        assert values[0] == pytest.approx(values[1], rel=1e-3), c
+    assert not caplog.text
+
+
+def test_an_easy_fit_ends_early_and_one_that_is_stopped_is_said(
+    codes: tuple[Tensor, Tensor], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = list[float]()
+    real = linear_svm.objective
+    monkeypatch.setattr(linear_svm, "objective", lambda *given: looks.append(given[3]) or real(*given))
+    start = torch.zeros(65, 10)
+    found = fit_weights(*codes, start, 0.01, 500)
+    assert len(looks) < 100
+    looks.clear()
+    again = fit_weights(*codes, found, 0.01, 500)
+    assert len(looks) < 30
+    torch.testing.assert_close(again, found, rtol=1e-2, atol=1e-3)
+    assert not caplog.text
+    fit_weights(*codes, start, 10.0, 15)
+    assert "c = 10: stopped after 15 iterations, not converged; set iterations higher" in caplog.text
 
 
 @pytest.mark.parametrize("c", [0.1, 10.0])

@@ -88,6 +88,11 @@ def failed(board: Board) -> list[Entry]:
     return [entry for entry in board["entries"] if entry["top1_error"] is None]
 
 
+def shortened(entry: Entry) -> bool:
+    """Whether its recipe was cut, in epochs or images, as the plan and the contest say it among the changes."""
+    return any(change.endswith("to keep to the minutes") for change in entry.get("changes", []))
+
+
 def leader(board: Board) -> Entry | None:
     """The entry of least top-1 error, or None when none was judged."""
     return min(ranked(board), key=lambda entry: entry["top1_error"], default=None)
@@ -197,6 +202,7 @@ def table(board: Board) -> Table:
     for entry in entries:
         of, top5_error = entry["of"], top5(entry, board)
         year = f"{entry['year']}{', external data' if entry['external_data'] else ''}"
+        year += ", shortened" if shortened(entry) else ""
         shown.add_row(
             str(entry["rank"]),
             Text.assemble(entry["entry"], "\n", (year, "dim")),
@@ -214,6 +220,8 @@ def table(board: Board) -> Table:
     notes += [f"{entry['entry']} failed: {entry['reason']}" for entry in failed(board)]
     notes += [evaluated(entries)] if entries else []
     notes += [why] if entries and (why := top5_undefined(board)) else []
+    if any(map(shortened, entries)):
+        notes.append("Shortened: its recipe was cut to keep to the minutes; report.html says by how much.")
     notes += [f"{RANK_MEANS[0].upper()}{RANK_MEANS[1:]}."] if len(entries) > 1 else []
     shown.caption = Text("\n".join(["", *notes]))
     return shown

@@ -6,8 +6,6 @@ top-1 error that lectures quote for 2009 is in no paper; the first published run
 `sift_keypoints_2009` describes key-points in place of a grid, as bags of words began (Csurka et al. 2004).
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -26,6 +24,14 @@ def sift_bow(
     """patch, step: of the grid, px. words: of the codebook. kernel: how shares of words are compared."""
     code = BagOfWords(words, 128, kernel)
     return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, GRIDS, image)})
+
+
+def small(
+    name: str, classes: int, image: int, *, words: int = 1000, patch: int = 8, step: int = 2,
+    kernel: Kernel = "hellinger",
+) -> CodedSvm:  # fmt: skip
+    """For images of 32 to 96 px: smaller patches."""
+    return sift_bow(name, classes, image, words=words, patch=patch, step=step, kernel=kernel)
 
 
 class KeypointChannel(Channel):
@@ -54,6 +60,14 @@ def keypoints(
     return coded(name, classes, image, {"sift": channel})
 
 
+def keypoints_small(
+    name: str, classes: int, image: int, *, words: int = 300, most: int = 100, contrast: float = 0.0,
+    kernel: Kernel = "hellinger",
+) -> CodedSvm:  # fmt: skip
+    """For images of 32 to 96 px: fewer key-points, faint ones too, and fewer words."""
+    return keypoints(name, classes, image, words=words, most=most, contrast=contrast, kernel=kernel)
+
+
 SOURCE = "Deng, Berg, Li, Fei-Fei 2010, ECCV 2010: BoW and SPM with a linear SVM"
 KEYPOINTS = "Csurka, Dance, Fan, Willamowski, Bray 2004, ECCV workshop; Lowe 2004, IJCV 60(2)"
 
@@ -65,7 +79,7 @@ CARDS: dict[str, Card] = {
         note="dense SIFT, 1,000 words, a pyramid of 21 regions, a linear SVM; MACs are the SVM's alone",
     ),
     "sift_bow_2009_small": small_card(
-        partial(sift_bow, patch=8, step=2), family="hand_made", year=2009, source=SOURCE, depth=1,
+        small, family="hand_made", year=2009, source=SOURCE, depth=1,
         scores="margins", fitted_by="svm", params=210_010, macs=210_000,
         note="sift_bow_2009 for images of 32 to 96 px: patches of 8 px by 2 px",
     ),
@@ -76,7 +90,7 @@ CARDS: dict[str, Card] = {
         note="sift_bow_2009 at up to 500 key-points an image, through OpenCV; cannot be exported",
     ),
     "sift_keypoints_2009_small": small_card(
-        partial(keypoints, words=300, most=100, contrast=0.0), family="hand_made", year=2009, source=KEYPOINTS, depth=1,
+        keypoints_small, family="hand_made", year=2009, source=KEYPOINTS, depth=1,
         scores="margins", fitted_by="svm", params=63_010, macs=63_000,
         note="sift_keypoints_2009 for images of 32 to 96 px: up to 100 key-points, faint ones too, 300 words",
     ),

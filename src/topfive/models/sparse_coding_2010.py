@@ -4,8 +4,6 @@ Dense SIFT, a dictionary of 1,024 words of length 1, codes with few numbers that
 the 21 regions of a pyramid, a linear SVM. encoder "lasso" is the paper's; "omp" and "threshold" cost a fraction.
 """
 
-from functools import partial
-
 from topfive.features import DenseSift, SparseCode
 from topfive.features.sparse import Encoder
 from topfive.models.card import Card, photo_card, small_card
@@ -23,6 +21,16 @@ def sparse_coding(
     return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, GRIDS, image)})
 
 
+def small(
+    name: str, classes: int, image: int, *, words: int = 1024, patch: int = 8, step: int = 2,
+    encoder: Encoder = "threshold", penalty: float = 0.15, atoms: int = 10,
+) -> CodedSvm:  # fmt: skip
+    """For images of 32 to 96 px: smaller patches."""
+    return sparse_coding(
+        name, classes, image, words=words, patch=patch, step=step, encoder=encoder, penalty=penalty, atoms=atoms
+    )
+
+
 SOURCE = "Yang, Yu, Gong, Huang 2009, CVPR 2009; Coates, Ng 2011, ICML 2011"
 
 CARDS: dict[str, Card] = {
@@ -33,7 +41,7 @@ CARDS: dict[str, Card] = {
         note="dense SIFT, 1,024 words, sparse codes, a pyramid of 21 regions, a linear SVM",
     ),
     "sparse_coding_2010_small": small_card(
-        partial(sparse_coding, patch=8, step=2), family="hand_made", year=2010, source=SOURCE, depth=1,
+        small, family="hand_made", year=2010, source=SOURCE, depth=1,
         scores="margins", fitted_by="svm", params=430_090, macs=430_080,
         note="sparse_coding_2010 for images of 32 to 96 px: patches of 8 px by 2 px",
     ),

@@ -1,6 +1,7 @@
 """The entries of the lineage, collected from the files of their papers, and the one way to build them."""
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, get_args, get_origin
 
@@ -78,6 +79,7 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
             raise Misused(f"{name} has no argument {argument!r}{nearest(argument, known)}; known: {', '.join(known)}")
     for argument, value in arguments.items():
         _check_kind(name, argument, value, card)
+        _check_size(name, argument, value, card)
     image = arguments.pop("image", card.image)
     check_side(name, card, image)
     try:
@@ -113,6 +115,16 @@ def _check_kind(name: str, argument: str, value: Any, card: Card) -> None:
     number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
     if type(value) is not type(default) and not number:
         raise Misused(f"{name}: {argument} must be of the kind of {default!r}, got {value!r}; change the value")
+
+
+def _check_size(name: str, argument: str, value: Any, card: Card) -> None:
+    """Misused for a count or a length in px below 1, and for a number below 0."""
+    if argument == "image" or isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if isinstance(inspect.signature(card.builder).parameters[argument].default, int) and value < 1:
+        raise Misused(f"{name}: {argument} must be at least 1, got {value}; change the value")
+    if not 0 <= value < math.inf:
+        raise Misused(f"{name}: {argument} must be a number from 0 on, got {value:g}; change the value")
 
 
 def options(card: Card) -> list[str]:

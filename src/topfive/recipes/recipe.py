@@ -134,7 +134,7 @@ class Svm(Strict):
     kind: Literal["svm"] = "svm"
     c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best by cross-validation
     solver: Literal["auto", "lbfgs", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else L-BFGS
-    iterations: Count = 100  # of L-BFGS, at most
+    iterations: Count = 500  # of L-BFGS, at most; it ends where it has converged
     passes: Count = 10  # of averaged SGD over the codes
     held_out: Annotated[float, Field(gt=0, lt=1)] = (
         0.1  # share of the training images that chooses c and the softmax's sharpness, where there is one fold
@@ -166,7 +166,7 @@ class Fit(Strict):
 
     kind: Literal["pca", "whitening", "kmeans", "dictionary", "gmm", "landmarks"]
     channel: str | None = None  # one of the entry's; all of them when left out
-    descriptors: Count = 200_000  # in the sample, at most
+    descriptors: Annotated[int, Field(ge=2)] = 200_000  # in the sample, at most
     iterations: Count = 25  # at most
 
 
@@ -319,6 +319,12 @@ def set_key(document: dict[str, Any], dotted: str, text: str) -> None:
             raise BadRecipe(f"--set {dotted}: {part!r} is a value and holds no keys of its own")
     if isinstance(node, list):
         raise BadRecipe(f"--set {dotted}: expected a key of a stage such as stage.0.epochs")
+    old, new = (KINDS.get(str(kind)) for kind in (node.get("kind"), value))
+    if parts[-1] == "kind" and old and new and old is not new:  # its other keys would be called unknown
+        raise BadRecipe(
+            f"--set {dotted}: a stage of kind {node['kind']!r} cannot become one of kind {value!r}, which has other "
+            "keys; write it into a TOML file for --recipe"
+        )
     node[parts[-1]] = value
 
 
@@ -327,7 +333,7 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = _most_telling(error)
         path = [part for part in first["loc"] if part not in KINDS]
         key = ".".join(str(part) for part in path)
         if first["type"] == "extra_forbidden":
@@ -338,6 +344,28 @@ def parse(document: dict[str, Any], where: str) -> Recipe:
         said = first["msg"].removeprefix("Value error, ")
         got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"  # a whole table says nothing
         raise BadRecipe(": ".join(part for part in (f"recipe {where}", key, said) if part) + got) from error
+
+
+def _most_telling(error: ValidationError) -> dict[str, Any]:
+    """The first fault, with the key as a recipe has it: pydantic adds the name of each type that a value may have.
+
+    Of several types the one that came furthest speaks; where the value is of none of them, all do.
+    """
+    faults: list[dict[str, Any]] = [
+        {**fault, "loc": tuple(part for part in fault["loc"] if not _is_type(part))} for fault in error.errors()
+    ]
+    key = faults[0]["loc"]
+    same = [fault for fault in faults if fault["loc"][: len(key)] == key]
+    near = [fault for fault in same if not fault["type"].endswith("_type")]
+    if near:
+        return max(near, key=lambda fault: len(fault["loc"]))
+    wanted = dict.fromkeys(fault["msg"].removeprefix("Input should be ") for fault in same)
+    return {**faults[0], "msg": f"Input should be {' or '.join(wanted)}"}
+
+
+def _is_type(part: int | str) -> bool:
+    """Whether a part of pydantic's location is the name of a type, not a key."""
+    return isinstance(part, str) and (part in ("bool", "int", "float", "str") or "-" in part or "[" in part)
 
 
 def _keys_beside(path: list[int | str], stage: type[Strict]) -> list[str]:

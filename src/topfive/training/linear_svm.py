@@ -21,6 +21,8 @@ log = logging.getLogger("topfive")
 BLOCK = 2_000_000  # numbers of a block of codes, 8 MB
 LEAST = 0.01  # deviation of a number that codes are divided by, as a share of the root mean square of all numbers
 NOTHING = 1e-7  # of the greatest eigenvalue: what rounding leaves in a direction that no code has
+LOOK = 10  # iterations of L-BFGS, after which its progress is looked at
+CONVERGED = 5e-5  # of the value: a fall by less in LOOK iterations; some 0.05 % above the minimum at most, on digits
 BATCH = 128  # codes a step of averaged SGD, and a block at least
 RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
 TRIED = 4096  # codes that they are tried on
@@ -53,19 +55,31 @@ def _hinge(weights: Tensor, codes: Tensor, labels: Tensor) -> tuple[Tensor, Tens
 
 
 def fit_weights(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, iterations: int) -> Tensor:
-    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin."""
-    weights = start.clone()
+    """The weights (D + 1, classes) that minimise `objective`, float32. codes: (N, D) float32. start: where to begin.
+
+    Ends where LOOK iterations bring less than CONVERGED of the value; after `iterations` at most, which is then said.
+    """
+    weights, values = start.clone(), list[float]()
     solver: torch.optim.Optimizer = torch.optim.LBFGS(
-        [weights], max_iter=iterations, history_size=10, tolerance_grad=1e-4, tolerance_change=1e-9,
-        line_search_fn="strong_wolfe",
+        [weights], history_size=10, tolerance_grad=0, tolerance_change=1e-9, line_search_fn="strong_wolfe",
+        max_eval=4 * LOOK,
     )  # fmt: skip
 
     def closure() -> float:
         value, weights.grad = objective(weights, codes, labels, c)
-        return float(value)
+        values.append(float(value))
+        return values[-1]
 
+    before = float("inf")
     with torch.no_grad():
-        solver.step(closure)
+        for done in range(0, iterations, LOOK):
+            solver.param_groups[0]["max_iter"] = min(LOOK, iterations - done)
+            solver.step(closure)
+            least = min(values)
+            if not before - least > CONVERGED * least:  # also where the values are no numbers
+                return weights
+            before = least
+    log.warning("  c = %g: stopped after %d iterations, not converged; set iterations higher", c, iterations)
     return weights
 
 
