@@ -7,6 +7,7 @@ Niculescu-Mizil, Crew, Ksikes 2004, ICML 2004.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -83,8 +84,9 @@ def average(each: Sequence[Scores | str | Path], weights: Sequence[float] | None
     rows = max(1, AT_ONCE // max(1, *(opened[place].scores[:1].numel() for place in taken)))
     parts = [_parts(each[place], columns[place], rows) for place in taken]
     found = torch.empty(len(first.ids), len(first.classes))
-    for into, *models in zip(torch.split(found, rows), *parts, strict=True):
-        into.copy_(log_mean_probability(models, shares.tolist()))
+    with _one_thread():
+        for into, *models in zip(torch.split(found, rows), *parts, strict=True):
+            into.copy_(log_mean_probability(models, shares.tolist()))
     judged = [opened[place] for place in taken]
     costliest = max(judged, key=lambda one: one.cost)
     broken = {image.id: image for one in judged for image in one.broken}
@@ -93,6 +95,18 @@ def average(each: Sequence[Scores | str | Path], weights: Sequence[float] | None
         model="", broken=tuple(broken[id_] for id_ in first.ids if id_ in broken),
         each=costliest.crops, dense=costliest.dense, area=costliest.area, calibration={},
     )  # fmt: skip
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute in this thread alone: one keeps up with a disk, and others, as they wait for each other
+    beside the threads that read, took 1.5x of the whole time on two cores (benchmarks/bench_judging.py)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _opened(each: Sequence[Scores | str | Path]) -> list[Scores]:

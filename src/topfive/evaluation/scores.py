@@ -32,7 +32,7 @@ log = logging.getLogger("topfive")
 FORMAT = 2
 GUESSES = "guesses"  # the kind of a person's scores, of which only the order means something
 FAINT = 1e-30  # probability down to which float32 has all its digits, and those of what was added up
-IN_CACHE = 1 << 19  # scores that are averaged together: 2 MiB of them
+IN_CACHE = 1 << 18  # scores of a model that are averaged together: 1 MiB of them
 SAY_EVERY = 10.0  # seconds between lines of progress
 
 
@@ -158,7 +158,7 @@ def log_mean_probability(models: Sequence[Tensor], shares: Sequence[float] = (1.
     logarithm keeps apart what is too improbable for float32.
     """
     found = torch.empty(len(models[0]), models[0].shape[2])
-    rows = max(1, IN_CACHE // max(1, sum(one[:1].numel() for one in models)))
+    rows = max(1, IN_CACHE // max(1, *(one[:1].numel() for one in models)))
     pieces = zip(*(torch.split(one, rows) for one in models), strict=True)
     for parts, into in zip(pieces, torch.split(found, rows), strict=True):
         means = sum(part.softmax(2).mean(1).mul_(share) for part, share in zip(parts, shares, strict=True))
