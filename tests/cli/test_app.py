@@ -179,8 +179,12 @@ def test_train_evaluate_and_predict_go_together(call: Call, photos: Path, tmp_pa
     expected = evaluate(folder, open_data(photos)).document
     assert judged.json == json.loads(json.dumps(expected))
     assert (tmp_path / "scores.safetensors").exists()
-    text = call("evaluate", folder, photos, "--split", "train").out
-    assert text.startswith("pixels_linear on train: evaluated 8 of 8 images, 1 crop\n")
+    learned = call("evaluate", folder, photos, "--split", "train")
+    assert learned.out.startswith("pixels_linear on train: evaluated 8 of 8 images, 1 crop\n")
+    warning = f"pixels_linear: learned from these images, those of train in {photos.name}; its error on them says"
+    assert warning in learned.err
+    assert warning not in call("evaluate", folder, photos).err
+    assert warning in call("evaluate", folder, photos, "--split", "train", "--crops", "1,5").err
 
 
 def test_predict_answers_a_folder_as_csv(call: Call, photos: Path, run: Path) -> None:
@@ -218,16 +222,28 @@ def test_crops_and_several_models(call: Call, photos: Path, run: Path, tmp_path:
     ten = call("evaluate", run, photos, "--crops", "10", "--json").json
     assert (ten["crops"], ten["evaluated"]) == (10, 8)
     assert "8 of 8 images, 10 crops averaged after the softmax" in call("evaluate", run, photos, "--crops", "10").out
-    lines = call("evaluate", run, run, photos, "--crops", "1,5", "--scores", tmp_path / "kept").out.splitlines()
+    again = tmp_path / "again"
+    call("train", "pixels_linear", photos, "--out", again, "--epochs", 3, *FIXED)
+    lines = call("evaluate", run, again, photos, "--crops", "1,5", "--scores", tmp_path / "kept").out.splitlines()
     assert [line.split()[:3] for line in lines[1:5]] == [
         ["1", "1", "1"],
         ["1", "5", "5"],
         ["2", "1", "2"],
         ["2", "5", "10"],
     ]
-    assert len(list((tmp_path / "kept").iterdir())) == 2
-    rows = call("evaluate", run, run, photos, "--crops", "1,5", "--json").json
-    assert [(row["models"], row["report"]["crops"]) for row in rows] == [(1, 1), (1, 5), (2, 1), (2, 5)]
+    assert len(list((tmp_path / "kept").iterdir())) == 4
+    rows = call("evaluate", run, again, photos, "--crops", "1,5", "--select", "--json").json
+    assert [(row["models"], row["report"]["crops"]) for row in rows[:4]] == [
+        ([1], 1), ([1], 5), ([1, 2], 1), ([1, 2], 5)
+    ]  # fmt: skip
+    assert [row["selected"] for row in rows] == [False] * 4 + [True] * 2
+    for crops in ("1,,10", ""):
+        refused = call("evaluate", run, photos, "--crops", crops)
+        assert refused.code == 2
+        assert f"--crops: expected protocols joined by single commas, got '{crops}'; leave out" in refused.err
+    refused = call("evaluate", run, run, photos)
+    assert (refused.code, refused.out) == (2, "")
+    assert "model 2 of 2: is the same file as model 1, and an average with itself is no ensemble" in refused.err
     refused = call("evaluate", run, photos, "--crops", "3")
     assert (refused.code, refused.err.splitlines()[-1][:56]) == (
         2,

@@ -156,6 +156,14 @@ def test_the_text_says_what_was_counted() -> None:
     assert judge(ten).to_text().splitlines()[1:] == judge(scores).to_text().splitlines()[1:]
 
 
+def test_the_text_says_of_how_many_images_the_probabilities_are() -> None:
+    scores = made_up(10, images=100)
+    scores.scores[3] = float("nan")
+    scores = replace(scores, broken=(Broken(scores.ids[3], f"{scores.ids[3]}: is half a file"),))
+    [line] = [line for line in judge(scores).to_text().splitlines() if "probabilities" in line]
+    assert line.endswith(", on 99 images that can be read")
+
+
 def test_where_nothing_is_wrong_no_class_is_the_worst() -> None:
     scores = made_up(10, images=100)
     scores.scores[:] = torch.nn.functional.one_hot(scores.labels, 10).float()[:, None]

@@ -11,7 +11,7 @@ from slow_judge import linear, photos
 from topfive.data.loader import central_crops
 from topfive.errors import BadFile, Misused
 from topfive.evaluation import Scores, judge, load_scores, score
-from topfive.evaluation.ensemble import average
+from topfive.evaluation.ensemble import average, select
 from topfive.evaluation.table import table, to_text
 from topfive.models.modelfile import Model, load, save
 
@@ -19,7 +19,12 @@ from topfive.models.modelfile import Model, load, save
 def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, models = photos(tmp_path), two_models(tmp_path)
     rows = table(models, data, None, ["1", "10"], tmp_path / "kept")
-    assert [(row.models, row.crops, row.cost) for row in rows] == [(1, 1, 1), (1, 10, 10), (2, 1, 2), (2, 10, 20)]
+    assert [(row.models, row.crops, row.cost) for row in rows] == [
+        ((1,), 1, 1), ((1,), 10, 10), ((1, 2), 1, 2), ((1, 2), 10, 20)
+    ]  # fmt: skip
+    assert [row.alone for row in rows] == [
+        judge(score(model, data, crops=crops)).top1_error for model in models for crops in ("1", "10")
+    ]
     assert rows[0].report.top1_error == judge(score(models[0], data)).top1_error
     both = average([score(model, data, crops="10") for model in models])
     assert rows[3].report.top1_error == judge(both).top1_error
@@ -33,6 +38,7 @@ def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: 
     error = f"{100 * rows[3].report.top1_error:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
     assert " ".join(text[4].split()).startswith(f"2 10 20 {error} {100 * rows[3].gain:+.2f} n.s. ")
     assert "(base)" in text[1]
+    assert text[3].endswith(f" 2: {100 * rows[2].alone:.2f} %")
     monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: 1 / 0)
     same = table(models[::-1][::-1], data, None, ["1", "10"], tmp_path / "kept")
     assert [row.report.document for row in same] == [row.report.document for row in rows]
@@ -53,6 +59,40 @@ def two_models(tmp_path: Path) -> list[Model]:
         torch.nn.init.normal_(model.classifier.classifier.weight)
         found.append(load(save(model, tmp_path / f"{seed}.safetensors")))
     return found
+
+
+def test_a_selection_is_judged_on_images_that_did_not_choose_it(tmp_path: Path) -> None:
+    data, models = photos(tmp_path), two_models(tmp_path)
+    *lines, first, second = table(models, data, None, ["1", "10"], selection=True)
+    assert [row.selected for row in lines] == [False] * 4
+    for row, crops in ((first, "1"), (second, "10")):
+        each = [score(model, data, crops=crops) for model in models]
+        chosen = select(each)
+        weights = [float(chosen.models.count(place)) for place in range(2)]
+        wanted = judge(average(each, weights).of(chosen.judges)).document
+        assert (row.models, row.selected) == (tuple(sorted(place + 1 for place in chosen.models)), True)
+        assert row.report.document["top1_error"] == wanted["top1_error"]
+        assert row.report.document["of"] == len(chosen.judges) < 40
+        base = judge(score(models[0], data).of(chosen.judges)).top1_error
+        assert row.gain == pytest.approx(base - row.report.top1_error)
+        last = each[row.models[-1] - 1]
+        assert row.alone == pytest.approx(judge(last.of(chosen.judges)).top1_error)
+    text = to_text([*lines, first, second]).splitlines()
+    assert text[5].split()[:2] == ["chosen", "+".join(map(str, first.models))]
+    judged = first.report.document["of"]
+    assert f"chosen: one by one on {40 - judged} images" in text[7]
+    assert text[7].endswith(f"are of the other {judged}")
+
+
+def test_what_is_given_twice_or_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, (first, second) = photos(tmp_path), two_models(tmp_path)
+    monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: pytest.fail("an image is judged"))
+    with pytest.raises(Misused, match="--crops: 10 is given twice; give each once"):
+        table([first], data, None, ["10", "1", "10"])
+    with pytest.raises(Misused, match="model 3 of 3: is the same file as model 1, and an average with itself"):
+        table([first, second, first], data, None, ["1"])
+    with pytest.raises(Misused, match="--select: expected several models to choose among, got one"):
+        table([first], data, None, ["1"], selection=True)
 
 
 def other_scores(file: Path, change: str, other: Scores) -> None:

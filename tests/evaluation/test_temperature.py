@@ -65,7 +65,7 @@ def test_half_of_the_judged_images_fits_it_and_the_other_half_judges_it(tmp_path
     assert after.document["calibration"]["nll"] == pytest.approx(expected.nll)
     assert after.document["calibration"]["images"] == int(rest.sum())
     assert f"at temperature {found['temperature']:.3g}: calibration error " in after.to_text()
-    assert f", on {int(rest.sum())} images that did not fit it" in after.to_text()
+    assert f", on {int(rest.sum())} images that can be read and did not fit it" in after.to_text()
 
 
 def test_it_is_kept_in_the_model_file_and_used_by_predict(tmp_path: Path) -> None:

@@ -195,12 +195,15 @@ def evaluate(
     max_error: Annotated[float | None, typer.Option(help="Abstain: of the answers so many err, 0 to 1.")] = None,
     boxes: Annotated[str | None, typer.Option(help="Localisation by a simple box: whole or centre.")] = None,
     real: Annotated[Path | None, typer.Option(help="ReaL's real.json: the error by several true labels.")] = None,
+    select: Annotated[
+        bool, typer.Option("--select", help="A line more: the models greedily chosen on a fifth, judged on the rest.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Top-1 and top-5 error of MODEL on DATA. Example: topfive evaluate runs/lenet5 digits"""
     from topfive.cli.evaluate import answer
 
-    told = answer(model, data, split, crops, scores, submission, tree, boxes, max_error, real, as_json)
+    told = answer(model, data, split, crops, scores, submission, tree, boxes, max_error, real, select, as_json)
     if told is not None:
         print(told)
 

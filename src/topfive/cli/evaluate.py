@@ -18,11 +18,14 @@ from topfive.models import load
 def answer(
     models: list[Path], data: str, split: str | None, crops: str, scores: Path | None,
     submission: Path | None, tree: str | None, boxes: str | None, max_error: float | None,
-    real: Path | None, as_json: bool,
+    real: Path | None, select: bool, as_json: bool,
 ) -> str | None:  # fmt: skip
     """What is printed; of several processes the first prints. Raises Misused for what only one model's report has."""
-    protocols = [check_crops(name.strip()) for name in crops.split(",")]
-    several = len(models) > 1 or len(protocols) > 1
+    names = [name.strip() for name in crops.split(",")]
+    if not all(names):
+        raise Misused(f"--crops: expected protocols joined by single commas, got {crops!r}; leave out the empty one")
+    protocols = [check_crops(name) for name in names]
+    several = len(models) > 1 or len(protocols) > 1 or select
     alone = {
         "--submission": submission, "--tree": tree, "--boxes": boxes, "--max-error": max_error, "--real": real,
     }  # fmt: skip
@@ -35,7 +38,7 @@ def answer(
     images = open_data(data)
     log.info("%s", images.to_text())
     if several:
-        rows = table([load(one) for one in models], images, split, protocols, scores)
+        rows = table([load(one) for one in models], images, split, protocols, scores, select)
         text = _json([{**row._asdict(), "report": row.report.document} for row in rows]) if as_json else to_text(rows)
         return text if writes else None
     hierarchy = open_hierarchy(tree, [label.key for label in images.classes]) if tree else None

@@ -68,7 +68,9 @@ class Report:
         if known := figures["calibration"]:
             mean = f"Brier {known['brier']:.3f}, log-loss {known['nll']:.3f}"
             at = f" at temperature {known['temperature']:.3g}" if known["temperature"] != 1 else ""
-            on = f", on {known['images']} images that did not fit it" if at else ""
+            unread = known["images"] < figures["evaluated"] and figures["broken"]
+            which = " and ".join(["can be read"] * bool(unread) + ["did not fit it"] * bool(at))
+            on = f", on {known['images']} images that {which}" if which else ""
             lines.append(f"  probabilities{at}: calibration error {100 * known['ece']:.1f} %, {mean}{on}")
         if sure := figures["abstention"]:
             lines.append(_if_sure(sure))
@@ -265,6 +267,7 @@ def evaluate(
     images = in_order(data, split) if submission is not None else []  # before hours are spent
     if images:
         log.info("submission: of images 1 to %s of %s", f"{len(images):,}", split)
+    say_if_learned(model, data, split)
     writes = ranks_here().writes
     for file in (out, submission):
         if file is not None and writes:
@@ -276,6 +279,15 @@ def evaluate(
         answers = best_five(scores, data.numbers)
         write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
     return judge(scores, tree, placed, max_error, real)
+
+
+def say_if_learned(model: Model, data: ImageSet, split: str) -> None:
+    """Warn where the model is judged on the images that it learned from."""
+    if split == "train" and model.data.get("manifest") == data.manifest:
+        log.warning(
+            "%s: learned from these images, those of train in %s; its error on them says nothing of new images",
+            model.entry, data.name,
+        )  # fmt: skip
 
 
 def right_answers(scores: Scores) -> torch.Tensor:

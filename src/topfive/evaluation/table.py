@@ -3,8 +3,8 @@
 Szegedy et al. 2014, arXiv:1409.4842, table 3: 1 and 7 models on 1, 10 and 144 crops, the cost as models times crops.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,90 +13,141 @@ from torch import Tensor
 from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
-from topfive.errors import BadData
-from topfive.evaluation.ensemble import average
+from topfive.errors import BadData, Misused
+from topfive.evaluation.ensemble import average, select
 from topfive.evaluation.intervals import holm, mcnemar
 from topfive.evaluation.kept import places, scores_of
-from topfive.evaluation.report import Report, judge, right_answers
-from topfive.evaluation.scores import check_sees
+from topfive.evaluation.report import Report, judge, right_answers, say_if_learned
+from topfive.evaluation.scores import Scores, check_sees
 from topfive.models.modelfile import Model
 
 
 class Row(NamedTuple):
-    """One line: the first `models` of the list on so many crops, or dense. cost: forward passes of a crop an image.
+    """One line: the average of some models on so many crops, or dense.
 
-    gain: the base's top-1 error minus this one's; None for the base. real: whether McNemar's test tells it from the
-    base, at 5 % over all lines together (Holm).
+    models: by their places from 1; a selection may have one several times, by which it is weighted. cost: forward
+    passes of a crop an image. alone: the top-1 error of the last of `models` by itself, on the same images. gain: the
+    base's top-1 error minus this one's, on the images of this line; None for the base. real: whether McNemar's test
+    tells it from the base, at 5 % over all lines together (Holm). selected: whether `ensemble.select` chose the models,
+    on images that are not judged in this line.
     """
 
-    models: int
+    models: tuple[int, ...]
     crops: int | str
     cost: float
     report: Report
+    alone: float
     gain: float | None
     real: bool
+    selected: bool
 
 
 def table(
     models: Sequence[Model], data: ImageSet, split: str | None, crops: Sequence[Crops | Dense],
-    folder: Path | None = None,
+    folder: Path | None = None, selection: bool = False,
 ) -> list[Row]:  # fmt: skip
     """Every number of models, from the first alone to all, on every protocol; the first line is the base.
 
-    folder: where scores are kept, so that they are not made again for the same model files and images. Raises Misused
-    where that is a file, and for crops that a model cannot be shown; BadFile where the folder cannot be written.
+    folder: where scores are kept, so that they are not made again for the same model files and images. selection: a
+    line more for each protocol, of the models that greedy selection takes. Raises Misused where `folder` is a file, for
+    a model or protocol given twice, a selection among fewer than two, and crops that a model cannot be shown; BadData
+    for other classes, and for images too few to choose and to judge; BadFile where the folder cannot be written.
     """
     split = split or data.judged
-    for place, model in enumerate(models, start=1):  # before hours are spent on the first
+    _check(models, data, crops, selection)  # before hours are spent on the first
+    files = places(models, data, split, crops, folder)
+    for model in models:
+        say_if_learned(model, data, split)
+    lines, chosen = list[_Line](), list[_Line]()
+    for protocol in crops:  # one by one: of five models on ILSVRC a protocol's scores are a gigabyte
+        scored = [scores_of(model, data, split, protocol, files) for model in models]
+        lines += [_line(scored, range(number)) for number in range(1, len(models) + 1)]
+        if selection:
+            taken = select(scored)
+            chosen.append(_line(scored, sorted(taken.models), taken.judges))
+    base, *others = sorted(lines, key=lambda line: len(line.models)) + chosen
+    chances = [
+        mcnemar(int((base.right[line.judges] & ~line.right).sum()), int((line.right & ~base.right[line.judges]).sum()))
+        for line in others
+    ]
+    gains = [line.right.double().mean().item() - base.right[line.judges].double().mean().item() for line in others]
+    real = [p < 0.05 for p in holm(chances)]
+    return [
+        Row(line.models, line.seen, line.cost, line.report, line.alone, gain, told, line.selected)
+        for line, gain, told in zip([base, *others], [None, *gains], [False, *real], strict=True)
+    ]
+
+
+def _check(models: Sequence[Model], data: ImageSet, crops: Sequence[Crops | Dense], selection: bool) -> None:
+    names, places_of = [str(protocol) for protocol in crops], dict[str, int]()
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise Misused(f"--crops: {twice} is given twice; give each once")
+    if selection and len(models) < 2:
+        raise Misused("--select: expected several models to choose among, got one; give more, or leave it out")
+    for place, model in enumerate(models, start=1):
+        first = places_of.setdefault(model.sha256 or str(place), place)
+        if first != place:
+            raise Misused(
+                f"model {place} of {len(models)}: is the same file as model {first}, and an average with itself is no "
+                "ensemble; give each once"
+            )
         try:
             model.align(data)
         except BadData as error:
             raise BadData(f"model {place} of {len(models)}: {error}") from error
         for protocol in crops:
             check_sees(model, protocol)
-    files = places(models, data, split, crops, folder)
-    lines = {}
-    for protocol in crops:  # one by one: of five models on ILSVRC a protocol's scores are a gigabyte
-        scored = [scores_of(model, data, split, protocol, files) for model in models]
-        for number in range(1, len(models) + 1):
-            scores = average(scored[:number]) if number > 1 else scored[0]
-            cost = sum(one.cost for one in scored[:number])
-            lines[number, protocol] = _Line(number, scored[0].seen, cost, judge(scores), right_answers(scores))
-    base, *others = ordered = [lines[line] for line in product(range(1, len(models) + 1), crops)]
-    chances = [mcnemar(int((base.right & ~one.right).sum()), int((one.right & ~base.right).sum())) for one in others]
-    real = [False, *(p < 0.05 for p in holm(chances))]
-    return [
-        Row(
-            line.models, line.seen, line.cost, line.report,
-            None if line is base else base.report.top1_error - line.report.top1_error, told,
-        )
-        for line, told in zip(ordered, real, strict=True)
-    ]  # fmt: skip
 
 
 class _Line(NamedTuple):
-    """What a row is made of. right: (N,) bool, the images that were answered right."""
+    """What a row is made of. judges: the rows of its images among all. right: (judges,) bool, those answered right."""
 
-    models: int
+    models: tuple[int, ...]
     seen: int | str
     cost: float
     report: Report
+    alone: float
+    judges: list[int]
     right: Tensor
+    selected: bool
+
+
+def _line(scored: Sequence[Scores], taken: Sequence[int], judges: list[int] | None = None) -> _Line:
+    """Of the average of the scores at the places `taken`; judges: the images, all unless given."""
+    weights = Counter(taken)
+    ones = [scored[place] for place in weights]
+    scores = average(ones, [*weights.values()]) if len(ones) > 1 else ones[0]
+    images = list(range(len(scores.ids))) if judges is None else judges
+    alone = 1 - right_answers(scored[taken[-1]])[images].double().mean().item()
+    judged = scores if judges is None else scores.of(judges)
+    return _Line(
+        tuple(place + 1 for place in taken), ones[0].seen, sum(one.cost for one in ones), judge(judged), alone, images,
+        right_answers(judged), judges is not None,
+    )  # fmt: skip
 
 
 def to_text(rows: Sequence[Row]) -> str:
     """The table for a terminal."""
     top5 = rows[0].report.document["top5_error"] is not None
-    wide = max(5, *(len(str(row.crops)) for row in rows))
+    names = ["chosen " + "+".join(map(str, row.models)) if row.selected else str(len(row.models)) for row in rows]
+    wide, names_wide = max(5, *(len(str(row.crops)) for row in rows)), max(6, *map(len, names))
     lines = [
-        f"models  {'crops':>{wide}}   cost  top-1 error (95 % interval)  top-1 gain"
-        + "  top-5 error (95 % interval)" * top5
-    ]
-    for row in rows:
+        f"{'models':>{names_wide}}  {'crops':>{wide}}   cost  top-1 error (95 % interval)  top-1 gain"
+        + "  top-5 error (95 % interval)" * top5 + "  its last model alone"
+    ]  # fmt: skip
+    for row, name in zip(rows, names, strict=True):
         gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.real else " n.s.")
         cost = f"{row.cost:.{1 if isinstance(row.crops, str) else 0}f}"
-        line = f"{row.models:6}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
-        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else ""))
+        line = f"{name:>{names_wide}}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
+        alone = f"{row.models[-1]}: {100 * row.alone:.2f} %"
+        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>20}")
+    whole = rows[0].report.document["of"]
+    if any(row.selected for row in rows):
+        judged = rows[-1].report.document["of"]
+        lines.append(
+            f"chosen: one by one on {whole - judged} images, by their places, a model twice counts twice; the line and "
+            f"its gain are of the other {judged}"
+        )
     if any(isinstance(row.crops, str) for row in rows):
         lines.append("cost of dense: pixels of the whole images over those of a crop")
     lines.append("gain: points below the first line; n.s.: not told from it at 5 % (McNemar, Holm over all lines)")
