@@ -112,3 +112,14 @@ def test_patches_of_hog_and_lbp_are_where_they_say():
     codes = Lbp(1).codes(grey)[:, 8:20, 4:16].flatten(1)
     shares = torch.stack([Lbp(1).bins[one.long()].mean(0) for one in codes])
     assert torch.allclose(lbp(grey)[:, place], F.normalize(shares, dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["lasso", "omp"])
+def test_sparse_codes_of_any_number_of_images_are_exported(encoder):
+    """The lasso ends where its codes stand still, in a graph too: without a step of a graph for each step of it."""
+    net, some = drawn("sparse_coding_2010_small", words=64, encoder=encoder), images(number=5)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(net, (some[:2],), dynamic_shapes=({0: batch},))
+    assert len(program.graph.nodes) < 1000
+    with torch.no_grad():
+        assert torch.allclose(program.module()(some), net(some), rtol=1e-3, atol=1e-3)

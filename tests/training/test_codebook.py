@@ -14,7 +14,8 @@ from topfive.data.imageset import ImageSet, Split
 from topfive.data.loader import central_crops
 from topfive.errors import BadData, BadRecipe, Misused, UnknownName
 from topfive.evaluation import evaluate, judge, score
-from topfive.features import FisherVector
+from topfive.features import FisherVector, SparseCode
+from topfive.features.sparse import lasso
 from topfive.features.words import Words
 from topfive.models import build
 from topfive.models.coded import Channel, CodedSvm
@@ -23,6 +24,7 @@ from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
 from topfive.training import train
 from topfive.training.codebook import (
     fit_channels,
+    fit_dictionary,
     fit_mixture,
     fit_quantiser,
     fitted_channels,
@@ -117,6 +119,28 @@ def test_words_are_nearer_to_descriptors_than_descriptors_are_to_each_other(few_
 def test_fewer_descriptors_than_words_are_words_themselves() -> None:
     sample = torch.rand(3, 5)
     assert torch.equal(kmeans(sample, 7, 10, 0), sample[[0, 1, 2, 0, 1, 2, 0]])
+
+
+def test_a_dictionary_is_learned_with_the_penalty_of_its_entry(few_digits: ImageSet) -> None:
+    """Descriptors need less of their words the more these were learned for the penalty; nothing is warned of."""
+    split = few_digits.split("train")
+    net = build("sparse_coding_2010_small", 10, words=40, encoder="lasso")
+    [channel] = fitted_channels(net, None).values()
+    code = channel.code
+    assert isinstance(code, SparseCode)
+    sample = sampled(net, split, 3000)
+    learned = {}
+    for penalty in (0.02, 0.4):
+        code.penalty = penalty
+        fit_dictionary(channel, sample, 20, 0)
+        learned[penalty] = code.words.clone()
+
+    def value(words: Tensor, penalty: float) -> float:
+        codes = lasso(sample, words, penalty)
+        return float((sample - codes @ words).square().sum() / 2 + penalty * codes.abs().sum())
+
+    for penalty, other in ((0.02, 0.4), (0.4, 0.02)):
+        assert value(learned[penalty], penalty) < value(learned[other], penalty)
 
 
 def test_a_mixture_has_a_floor_and_wants_descriptors(few_digits: ImageSet) -> None:

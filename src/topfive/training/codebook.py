@@ -39,7 +39,6 @@ DESCRIBED = 16  # images at a time: maps of photos take hundreds of megabytes
 FLOOR = 0.01  # of a mixture's variances, as a share of that of all descriptors; see features/fisher.py
 KMEANS_BATCH = 4096
 NOISE = 1e-6  # of a kernel's greatest eigenvalue: below it float32 codes cannot tell a direction from rounding
-PENALTY = 0.15  # of the dictionary's sparse codes, for descriptors of length 1
 
 
 def fitted_channels(classifier: nn.Module, name: str | None) -> dict[str, Channel]:
@@ -198,17 +197,21 @@ def kmeans(sample: Tensor, words: int, iterations: int, seed: int) -> Tensor:
 def fit_dictionary(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
     """Words of length 1 with which few suffice for a descriptor: by k-means of directions, then online learning.
 
-    Online learning: Mairal, Bach, Ponce, Sapiro 2009, ICML 2009. The threshold's words are the k-means' alone, since
-    what the encoder is matters more than how its words were learned (Coates, Ng 2011).
+    Online learning, with the penalty of the entry: Mairal, Bach, Ponce, Sapiro 2009, ICML 2009. It is the lasso's
+    alone. The words of the threshold and of OMP are those of k-means, since what the encoder is matters more than how
+    its words were learned (Coates, Ng 2011).
     """
     assert isinstance(channel.code, SparseCode)
     words = F.normalize(kmeans(F.normalize(sample, dim=1), len(channel.code.words), iterations, seed), dim=1)
     if channel.code.encoder == "lasso" and len(sample) > len(words):
         machine = MiniBatchDictionaryLearning(
-            len(words), alpha=PENALTY, max_iter=1, batch_size=512, dict_init=words.double().numpy(), random_state=seed,
-            fit_algorithm="cd", transform_max_iter=100,
+            len(words), alpha=channel.code.penalty, max_iter=1, batch_size=512, dict_init=words.double().numpy(),
+            random_state=seed, fit_algorithm="cd", transform_max_iter=100,
         )  # fmt: skip
-        learned = machine.fit(F.normalize(sample, dim=1).double().numpy()).components_
+        with warnings.catch_warnings():
+            # Codes of descriptors like these take more steps than it has; words are learned from near ones too.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            learned = machine.fit(F.normalize(sample, dim=1).double().numpy()).components_
         words = F.normalize(torch.from_numpy(learned).float(), dim=1)
     channel.code.words.copy_(words)
 
