@@ -314,13 +314,10 @@ def _answers(
         if not rows:
             yield rows, torch.empty(0), bad, 0
             continue
-        squares, found = np.stack(squares_of_each), []
-        parts = min(squares.shape[1], -(-squares.shape[1] * len(rows) // together))
+        squares, found, ways = np.stack(squares_of_each), [], 1 + mirrors(crops)
+        parts = min(squares.shape[1], -(-squares.shape[1] * len(rows) * ways // together))
         for part in np.array_split(squares, parts, axis=1):  # (N, views, crop, crop, 3)
             seen = to_images(np.concatenate(np.moveaxis(part, 1, 0)), device)  # view by view
-            answers = model.scores(seen).cpu().view(part.shape[1], len(rows), -1)
-            if mirrors(crops):
-                mirrored = model.scores(seen.flip(3)).cpu().view_as(answers)
-                answers = torch.stack([answers, mirrored], 1).flatten(0, 1)
-            found.append(answers)
+            answers = model.scores(torch.cat([seen, seen.flip(3)]) if ways == 2 else seen).cpu()
+            found.append(answers.view(ways, part.shape[1], len(rows), -1).transpose(0, 1).flatten(0, 1))
         yield rows, torch.cat(found).transpose(0, 1), bad, len(rows) * int(crops) * geometry.crop**2
