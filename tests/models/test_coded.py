@@ -53,6 +53,13 @@ def test_lengths_are_those_of_the_channels(name):
     assert card.params == (card.macs // card.classes + 1) * card.classes
 
 
+@pytest.mark.parametrize("encoder", ["lasso", "omp", "threshold"])
+def test_sparse_codes_are_counted_with_every_encoder(encoder):
+    regions, words = 21, 1024
+    found = total(count("sparse_coding_2010_small", encoder=encoder)).macs
+    assert found == 10 * regions * words * (2 if encoder == "threshold" else 1)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_what_was_fitted_travels_with_the_weights(name):
     net, fresh = drawn(name), build(name, 4).eval()

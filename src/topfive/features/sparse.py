@@ -97,8 +97,12 @@ def lasso(descriptors: Tensor, words: Tensor, penalty: float, steps: int = STEPS
 
         none = torch.zeros((), dtype=torch.long, device=codes.device)
         begin = none, codes, torch.zeros_like(codes), none == 0
-        found: tuple[Tensor, ...] = while_loop(lambda taken, *rest: (taken < steps) & rest[-1], once_more, begin)
+        found: tuple[Tensor, ...] = while_loop(  # type: ignore[no-untyped-call]
+            lambda taken, *rest: (taken < steps) & rest[-1], once_more, begin
+        )
         return found[2]
+    if codes.is_meta:  # numbers that are not there do not stand still; they are here to be counted
+        return codes
     left, moving, rows = descriptors, codes, torch.arange(number, device=descriptors.device)
     for taken in range(1, steps + 1):
         moving, shrunk, going = step(left, moving)
