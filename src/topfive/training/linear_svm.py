@@ -23,9 +23,11 @@ LEAST = 0.01  # deviation of a number that codes are divided by, as a share of t
 NOTHING = 1e-7  # of the greatest eigenvalue: what rounding leaves in a direction that no code has
 LOOK = 10  # iterations of L-BFGS, after which its progress is looked at
 CONVERGED = 5e-5  # of the value: a fall by less in LOOK iterations; some 0.05 % above the minimum at most, on digits
-BATCH = 128  # codes a step of averaged SGD, and a block at least
+ROWS = 128  # codes of a block at least; of fewer, the weights would be read more often than the codes
+BATCH = 32  # codes a step of averaged SGD: near the minimum it comes by the number of its steps
+STEPS = 1000  # of averaged SGD at least
 RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
-TRIED = 4096  # codes that they are tried on
+TRIED = 4096  # codes that they are tried on, twice each
 
 
 def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: flo
     blocks that stay in the processor's cache, so that each is read from memory (and unpacked) once for both results.
     """
     value, gradient = 0.5 * weights.square().sum(), weights.clone()
-    rows = max(BATCH, BLOCK // codes.shape[1])  # of fewer, the weights would be read more often than the codes
+    rows = max(ROWS, BLOCK // codes.shape[1])
     for start in range(0, len(codes), rows):
         block, truth = codes[start : start + rows], labels[start : start + rows]
         slack, pull = _hinge(weights, block, truth)
@@ -84,9 +86,10 @@ def fit_weights(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: flo
 
 
 def fit_by_sgd(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: float, passes: int, seed: int) -> Tensor:
-    """As `fit_weights`, but only near the minimum: the mean of the weights after the first of a few passes.
+    """As `fit_weights`, but only near the minimum: the mean of the weights in the latter half of a few passes.
 
-    The first step is the best of RATES after two passes over a few codes.
+    Over so few codes that `passes` would be fewer than STEPS steps, there are as many passes as these take. The first
+    step is the best of RATES after two passes over TRIED codes, or as many over fewer.
     """
     order = torch.randperm(len(codes), generator=torch.Generator().manual_seed(seed))
     few, truth = picked(codes, order[:TRIED]), labels[order[:TRIED]]
@@ -94,9 +97,10 @@ def fit_by_sgd(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: floa
     decay = 1 / (c * len(codes))  # of the objective divided by C N, whose hinges are a mean over the codes
     met = []
     for rate in RATES:
-        found = _averaged(few, truth, start, decay, 2, rate * safe, seed)
+        found = _averaged(few, truth, start, decay, 2 * TRIED // len(few), rate * safe, seed)
         value = float(objective(found, few, truth, 1 / (decay * len(few)))[0])
         met.append((value if value == value else float("inf"), rate))
+    passes = max(passes, -(-STEPS * BATCH // len(codes)))
     return _averaged(codes, labels, start, decay, passes, min(met)[1] * safe, seed)
 
 
@@ -106,7 +110,8 @@ def _averaged(
     """Averaged SGD; its step falls as (1 + decay x rate x t)^-3/4. decay: of the weights."""
     weights, mean, averaged = start.clone(), torch.zeros_like(start), 0
     generator, step = torch.Generator().manual_seed(seed), 0
-    for turn in range(passes):
+    before = passes * -(-len(codes) // BATCH) // 2  # steps that are not averaged: they begin far away
+    for _ in range(passes):
         for rows in torch.split(torch.randperm(len(codes), generator=generator), BATCH):
             size = rate * (1 + decay * rate * step) ** -0.75
             batch = picked(codes, rows)
@@ -115,7 +120,7 @@ def _averaged(
             weights[:-1].addmm_(batch.T, pull, alpha=2 * size / len(rows))
             weights[-1] += 2 * size / len(rows) * pull.sum(0)
             step += 1
-            if turn or passes == 1:
+            if step > before:
                 averaged += 1
                 mean += (weights - mean) / averaged
     return mean
@@ -129,7 +134,7 @@ def picked(codes: Tensor | KeptCodes, rows: Tensor) -> Tensor:
 
 def margins_of(codes: Tensor | KeptCodes, weights: Tensor) -> Tensor:
     """(N, D), (D + 1, classes) -> (N, classes)."""
-    rows = max(BATCH, BLOCK // codes.shape[1])
+    rows = max(ROWS, BLOCK // codes.shape[1])
     blocks = [codes[start : start + rows] for start in range(0, len(codes), rows)]
     return torch.cat([torch.addmm(weights[-1], block, weights[:-1]) for block in blocks])
 
