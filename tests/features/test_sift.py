@@ -9,6 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from topfive.features.colour import ColourStatistics
 from topfive.features.grid import rows_of
+from topfive.features.patches import WhitenedPatches
 from topfive.features.sift import CLIP, DenseSift, orientation_maps
 
 
@@ -107,8 +108,10 @@ def test_flat_and_small_images_are_defined():
     assert (DenseSift(16, 4)(torch.full((1, 1, 20, 20), 0.7)) == 0).all()
     assert (DenseSift(16, 4, root=True)(torch.full((1, 1, 20, 20), 0.7)) == 0).all()
     assert DenseSift(16, 4)(torch.rand(1, 1, 12, 40)).shape == (1, 0, 128)
-    with pytest.raises(ValueError, match="patch: expected a multiple of 4 px, got 18"):
-        DenseSift(18, 4)
+    assert ColourStatistics(16, 4)(torch.rand(1, 3, 12, 40)).shape == (1, 0, 96)
+    assert WhitenedPatches(3, 16)(torch.rand(1, 3, 12, 40)).shape == (1, 0, 768)
+    for describe in (DenseSift(16, 4), ColourStatistics(16, 4), WhitenedPatches(3, 16)):
+        assert describe.places(12, 40).shape == (0, 2)
 
 
 def test_root_descriptors_have_length_one_and_are_roots_of_shares():

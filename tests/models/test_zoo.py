@@ -170,6 +170,7 @@ def test_compiles_without_a_graph_break_in_training(name):
         ("sparse_coding_2010_small", {"penalty": -1}, "penalty must be"),
         ("sparse_coding_2010_small", {"penalty": float("nan")}, "penalty must be a number from 0 on, got nan; change"),
         ("alexnet_small", {"dropout": 2.0}, "cannot be built with {'dropout': 2.0}"),
+        ("sift_bow_2009_small", {"patch": 18}, "cannot be built with {'patch': 18} (DenseSift: patch: expected a mult"),
     ],
 )
 def test_values_that_an_argument_does_not_have_are_refused(name, given, said):

@@ -6,7 +6,8 @@ The mean and the deviation of each colour in each of 4x4 cells of a patch: 96 nu
 import torch
 from torch import Tensor, nn
 
-from topfive.features.grid import cell_means, check_patch
+from topfive.features.door import check_images
+from topfive.features.grid import cell_means, check_patch, middles_of
 
 
 class ColourStatistics(nn.Module):
@@ -17,8 +18,12 @@ class ColourStatistics(nn.Module):
 
     def __init__(self, patch: int, step: int) -> None:
         super().__init__()
-        check_patch(patch)
+        check_patch("ColourStatistics", patch, step)
         self.patch, self.step = patch, step
+
+    def places(self, height: int, width: int) -> Tensor:
+        """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
+        return middles_of(height, width, self.patch, self.step)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 3, H, W) in [0, 1]. Returns (N, M, 96), patches as those of `DenseSift`."""
@@ -26,6 +31,7 @@ class ColourStatistics(nn.Module):
 
     def maps(self, images: Tensor) -> Tensor:
         """What patches of all sizes are described from: the colours and their squares, (N, 6, H, W)."""
+        check_images("ColourStatistics", images, 3)
         return torch.cat([images, images.square()], 1)
 
     def of_maps(self, maps: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts
 from topfive.features.pyramid import Code
 from topfive.features.words import signed_root
 
@@ -47,6 +48,8 @@ class FisherVector(Code):
 
     def __init__(self, components: int, dimensions: int, *, flip: bool = False, raw: bool = False) -> None:
         super().__init__()
+        check_counts("FisherVector", components=components, dimensions=dimensions)
+        self.dimensions = dimensions
         self.length, self.flip, self.raw = 2 * components * dimensions, flip, raw
         self.register_buffer("weights", torch.full((components,), 1 / components))
         self.register_buffer("means", torch.zeros(components, dimensions))

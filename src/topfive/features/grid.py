@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from topfive.errors import BadShape
+from topfive.errors import Misused
+from topfive.features.door import check_counts
 
 CELLS = 4  # along each side of a patch
 
@@ -28,10 +29,11 @@ def middles_of(height: int, width: int, patch: int, step: int) -> Tensor:
     return torch.cartesian_prod(down, right)
 
 
-def check_patch(patch: int) -> None:
-    """ValueError unless a patch of that many px has cells of whole px."""
+def check_patch(where: str, patch: int, step: int) -> None:
+    """Misused unless a patch of that many px has cells of whole px, and patches step on."""
+    check_counts(where, patch=patch, step=step)
     if patch % CELLS:
-        raise ValueError(f"patch: expected a multiple of {CELLS} px, got {patch}")
+        raise Misused(f"{where}: patch: expected a multiple of {CELLS} px, got {patch}; change the value")
 
 
 class PatchesOfSizes(nn.Module):
@@ -42,8 +44,10 @@ class PatchesOfSizes(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...], step: int) -> None:
         super().__init__()
+        if not sizes:
+            raise Misused(f"{type(self).__name__}: sizes: expected one at least, got none; give the sides of patches")
         for size in sizes:
-            check_patch(size)
+            check_patch(type(self).__name__, size, step)
         self.sizes, self.step = sizes, step
 
     def places(self, height: int, width: int) -> Tensor:
@@ -54,13 +58,11 @@ class PatchesOfSizes(nn.Module):
 def cell_means(maps: Tensor, patch: int, step: int) -> Tensor:
     """The mean of each map in the 4x4 cells of each patch: (N, C, H, W) -> (N, M, C, 4, 4).
 
-    Cells of neighbouring patches that stand in the same place are computed once. Raises BadShape for maps that are
-    smaller than a patch.
+    Cells of neighbouring patches that stand in the same place are computed once. Maps that are smaller than a
+    patch have none.
     """
     if min(maps.shape[-2:]) < patch:
-        raise BadShape(
-            f"cell_means: expected maps of at least {patch} px, got {tuple(maps.shape)}; use smaller patches"
-        )
+        return maps.new_zeros(maps.shape[0], 0, maps.shape[1], CELLS, CELLS)
     cell = patch // CELLS
     apart = math.gcd(cell, step)
     stride, hop = cell // apart, step // apart

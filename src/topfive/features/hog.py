@@ -18,6 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts, check_images
+
 CLIP = 0.2  # L2-Hys: no entry of a block above this before the second normalization (sec. 6.4)
 EPSILON = 1e-5  # of a block's norm; without it a flat block would be 0 / 0
 MICRO = 200_000  # numbers of images that are described at a time: what is computed of them stays in the cache
@@ -37,6 +39,7 @@ class Hog(nn.Module):
         shared: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        check_counts("Hog", cell=cell, block=block, orientations=orientations)
         self.cell, self.block, self.orientations, self.square_root = cell, block, orientations, square_root
         self.signed, self.shared = signed, shared
 
@@ -51,6 +54,7 @@ class Hog(nn.Module):
         D runs over block row, block column, cell row, cell column, orientation. A flat image gives zeros. Gradients
         with respect to the images are finite everywhere.
         """
+        check_images("Hog", images, least=self.cell * self.block)
         if torch.compiler.is_compiling():  # a graph is of one batch of any size
             return self.described(images)
         few = max(1, MICRO // max(1, images.shape[1:].numel()))

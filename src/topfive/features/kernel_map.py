@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from topfive.features.door import check_name
+
 Kernel = Literal["linear", "hellinger", "chi2", "intersection"]
 # Frequencies beside 0 at which a kernel's spectrum is taken, and the step between them: those that come nearest to the
 # kernel on histograms of 30 random numbers (chi-square within 0.05 of a kernel of at most 1, the intersection 0.08).
@@ -38,6 +40,7 @@ def kernel_map(values: Tensor, kernel: Kernel) -> Tensor:
 
     "hellinger" takes roots, exactly; the maps of chi-square and the intersection are approximations.
     """
+    check_name("kernel_map", kernel, "kernel", Kernel)
     if kernel == "linear":
         return values
     if kernel == "hellinger":

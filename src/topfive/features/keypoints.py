@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.errors import MissingExtra
+from topfive.features.door import check_counts, check_images, check_weights
 from topfive.features.sift import LENGTH
 
 
@@ -23,6 +24,8 @@ class KeypointSift(nn.Module):
 
     def __init__(self, most: int, contrast: float = 0.04) -> None:
         super().__init__()
+        check_counts("KeypointSift", most=most)
+        check_weights("KeypointSift", contrast=contrast)
         self.most, self.contrast = most, contrast
 
     def places(self, height: int, width: int) -> Tensor:
@@ -34,6 +37,7 @@ class KeypointSift(nn.Module):
 
         Descriptors have length 1.
         """
+        check_images("KeypointSift", image[None], 1)
         pixels = (image[0] * 255).round().clamp(0, 255).byte().cpu().numpy()
         points, described = self._machine().detectAndCompute(pixels, None)
         if described is None:
@@ -45,6 +49,7 @@ class KeypointSift(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 1, H, W) in [0, 1] -> (N, most, 128), zeros for key-points that an image does not have."""
+        check_images("KeypointSift", images, 1)
         every = images.new_zeros(len(images), self.most, LENGTH)
         for image, rows in zip(images, every, strict=True):
             described = self.found(image)[1]

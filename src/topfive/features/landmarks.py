@@ -8,6 +8,8 @@ these vectors is the kernel machine itself.
 import torch
 from torch import Tensor, nn
 
+from topfive.features.door import check_counts, check_width
+
 
 class Landmarks(nn.Module):
     """Codes (N, D) -> (N, L). landmarks (L, D), turn (L, L), sharpness (): fitted before they are used.
@@ -21,12 +23,14 @@ class Landmarks(nn.Module):
 
     def __init__(self, number: int, length: int) -> None:
         super().__init__()
+        check_counts("Landmarks", number=number, length=length)
         self.register_buffer("landmarks", torch.zeros(number, length))
         self.register_buffer("turn", torch.eye(number))
         self.register_buffer("sharpness", torch.ones(()))
 
     def forward(self, codes: Tensor) -> Tensor:
         """(N, D) -> (N, L)."""
+        check_width("Landmarks", codes, self.landmarks.shape[1], "codes")
         squares = codes.square().sum(1, keepdim=True) + self.landmarks.square().sum(1)
         apart = torch.addmm(squares, codes, self.landmarks.T, alpha=-2).clamp_min(0)  # squared distances
         near: Tensor = torch.exp(-self.sharpness * apart) @ self.turn

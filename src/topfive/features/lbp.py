@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts, check_images, check_name
+
 Kind = Literal["uniform", "rotation_invariant", "all"]
 # Neighbours as (rows down, columns right), anticlockwise from the right, as the paper numbers them.
 NEIGHBOURS = [(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1)]
@@ -54,6 +56,8 @@ class Lbp(nn.Module):
 
     def __init__(self, cell: int, kind: Kind = "uniform", circle: bool = False) -> None:
         super().__init__()
+        check_counts("Lbp", cell=cell)
+        check_name("Lbp", kind, "kind", Kind)
         self.cell, self.kind, self.circle = cell, kind, circle
         with torch.device("cpu"):  # also where the rest is built without numbers, to be counted
             bins = F.one_hot(torch.tensor(bins_of(kind))).float()  # (256, width)
@@ -67,6 +71,7 @@ class Lbp(nn.Module):
 
     def codes(self, images: Tensor) -> Tensor:
         """The code of each pixel: (N, 1, H, W) -> (N, H, W), uint8."""
+        check_images("Lbp", images, 1)
         height, width = images.shape[-2:]
         around = F.pad(images, (1, 1, 1, 1), mode="replicate")[:, 0]  # (N, H + 2, W + 2)
         centre = images[:, 0]
@@ -86,6 +91,7 @@ class Lbp(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W). Returns (N, D), the share of each bin in each cell: D runs over row, column, bin."""
+        check_images("Lbp", images, 1, self.cell)
         number, _, height, width = images.shape
         rows, columns = height // self.cell, width // self.cell
         codes = self.codes(images)[:, : rows * self.cell, : columns * self.cell]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts
 from topfive.features.pyramid import Pooling
 from topfive.features.words import Words, nearest
 
@@ -24,6 +25,7 @@ class Llc(Words):
 
     def __init__(self, number: int, dimensions: int, neighbours: int = 5) -> None:
         super().__init__(number, dimensions)
+        check_counts("Llc", neighbours=neighbours)
         self.length, self.neighbours = number, min(neighbours, number)
 
     def weights(self, descriptors: Tensor) -> tuple[Tensor, Tensor]:

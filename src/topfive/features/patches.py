@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from topfive.errors import BadShape
+from topfive.features.door import check_counts, check_images
+from topfive.features.grid import middles_of
 from topfive.features.words import Words
 
 CONTRAST = 10 / 255**2  # added to a patch's variance, of pixels in [0, 1] (10 of pixels in [0, 255])
@@ -24,7 +27,8 @@ class WhitenedPatches(nn.Module):
 
     def __init__(self, channels: int, patch: int, step: int = 1) -> None:
         super().__init__()
-        self.patch, self.step = patch, step
+        check_counts("WhitenedPatches", channels=channels, patch=patch, step=step)
+        self.channels, self.patch, self.step = channels, patch, step
         length = channels * patch**2
         self.register_buffer("centre", torch.zeros(length))
         self.register_buffer("whitening", torch.eye(length))
@@ -35,19 +39,22 @@ class WhitenedPatches(nn.Module):
 
     def contrasted(self, images: Tensor) -> Tensor:
         """Patches of mean 0 and deviation 1: (N, C, H, W) -> (N, M, D)."""
+        check_images("WhitenedPatches", images, self.channels)
+        if min(images.shape[2:]) < self.patch:
+            return images.new_zeros(images.shape[0], 0, len(self.centre))
         patches = F.unfold(images, self.patch, stride=self.step).transpose(1, 2)  # (N, M, D)
         variance, mean = torch.var_mean(patches, -1, correction=1, keepdim=True)
         return (patches - mean) / (variance + CONTRAST).sqrt()
 
     def places(self, height: int, width: int) -> Tensor:
         """The middles of the patches as shares of the image's sides: (M, 2), down and right."""
-        down = (torch.arange((height - self.patch) // self.step + 1) * self.step + self.patch / 2) / height
-        right = (torch.arange((width - self.patch) // self.step + 1) * self.step + self.patch / 2) / width
-        return torch.cartesian_prod(down, right)
+        return middles_of(height, width, self.patch, self.step)
 
 
 def whitening_of(patches: Tensor, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
     """The mean (D,) and the ZCA matrix (D, D) of patches (M, D), float32. epsilon: added to each variance."""
+    if patches.dim() != 2 or len(patches) < 2:
+        raise BadShape(f"whitening_of: expected two patches (M, D) at least, got {tuple(patches.shape)}; give more")
     centre = patches.double().mean(0)
     values, vectors = torch.linalg.eigh((patches.double() - centre).T.cov())
     return centre.float(), ((vectors / (values + epsilon).sqrt()) @ vectors.T).float()

@@ -11,6 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from topfive.errors import BadShape, Misused
+
 Grid = tuple[int, int]  # rows, columns
 Pooling = Literal["sum", "max"]
 
@@ -46,6 +48,12 @@ class Regions(nn.Module):
 
 def regions_of(places: Tensor, grids: tuple[Grid, ...]) -> Regions:
     """The regions of the grids, grid by grid and row by row. places: (M, 2), down and right, as shares in [0, 1)."""
+    if places.dim() != 2 or places.shape[1] != 2:
+        raise BadShape(
+            f"regions_of: expected places (M, 2), got {tuple(places.shape)}; give a row and a column for each"
+        )
+    if not grids or any(min(grid) < 1 for grid in grids):
+        raise Misused(f"regions_of: grids: expected rows and columns of at least 1, got {grids}; give ((1, 1),)")
     homes, first = [], 0
     for rows, columns in grids:
         sides = torch.tensor([rows, columns])
@@ -62,11 +70,12 @@ class Code(nn.Module, ABC):
     """What makes one vector of a set of descriptors: statistics, pooled over the set, and finished.
 
     A code's file writes `statistics` and `finish` and says in `pooling` how the statistics of two sets become those of
-    both together. length: numbers a region.
+    both together. length: numbers a region. dimensions: of a descriptor.
     """
 
     pooling: Pooling = "sum"
     length: int
+    dimensions: int
 
     @abstractmethod
     def statistics(self, descriptors: Tensor) -> Tensor:
@@ -81,7 +90,16 @@ class Code(nn.Module, ABC):
         return torch.stack([self.statistics(one) for one in sets], 1)
 
     def forward(self, descriptors: Tensor, regions: Regions) -> Tensor:
-        """descriptors: (N, M, D) at the places of `regions`. Returns (N, R * length), zeros where there are none."""
+        """descriptors: (N, M, D) at the places of `regions`. Returns (N, R * length), zeros where there are none.
+
+        Raises BadShape where there are not as many as places, or they are not as long as those it was built for.
+        """
+        shape = len(regions.order), self.dimensions
+        if descriptors.dim() != 3 or tuple(descriptors.shape[1:]) != shape:
+            raise BadShape(
+                f"{type(self).__name__}: expected descriptors (N, {shape[0]}, {shape[1]}), as many as the "
+                f"regions have places, got {tuple(descriptors.shape)}; make regions of their own places"
+            )
         if not regions.sizes:
             return descriptors.new_zeros(descriptors.shape[0], len(regions.counts) * self.length)
         sets = torch.split(descriptors.index_select(1, regions.order), regions.sizes, 1)

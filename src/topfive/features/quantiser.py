@@ -9,6 +9,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from topfive.errors import Misused
+from topfive.features.door import check_counts, check_width
+
 PIECE = 8  # numbers
 WORDS = 256
 AT_ONCE = 4_000_000  # numbers that are compared at a time
@@ -21,8 +24,9 @@ class ProductQuantiser(nn.Module):
 
     def __init__(self, length: int) -> None:
         super().__init__()
+        check_counts("ProductQuantiser", length=length)
         if length % PIECE:
-            raise ValueError(f"length: expected a multiple of {PIECE}, got {length}")
+            raise Misused(f"ProductQuantiser: length: expected a multiple of {PIECE}, got {length}; pad the codes")
         self.register_buffer("words", torch.zeros(length // PIECE, WORDS, PIECE))
 
     @classmethod
@@ -34,6 +38,7 @@ class ProductQuantiser(nn.Module):
 
     def encode(self, codes: Tensor) -> Tensor:
         """The nearest word of each piece: (N, L) -> (N, L / 8), uint8."""
+        check_width("ProductQuantiser.encode", codes, len(self.words) * PIECE, "codes")
         kept = torch.empty(len(codes), len(self.words), dtype=torch.uint8, device=codes.device)
         few = max(1, AT_ONCE // (max(1, len(codes)) * WORDS))
         for first in range(0, len(self.words), few):
@@ -46,6 +51,7 @@ class ProductQuantiser(nn.Module):
 
     def decode(self, kept: Tensor) -> Tensor:
         """The words: (N, L / 8), uint8 -> (N, L)."""
+        check_width("ProductQuantiser.decode", kept, len(self.words), "bytes")
         pieces = torch.arange(len(self.words), device=kept.device)
         words: Tensor = self.words[pieces, kept.long()]  # (N, L / 8, 8)
         return words.flatten(1)

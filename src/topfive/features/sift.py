@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from topfive.features.door import check_images
 from topfive.features.grid import CELLS, check_patch, middles_of, rows_of
 
 ORIENTATIONS = 8
@@ -32,7 +33,7 @@ class DenseSift(nn.Module):
 
     def __init__(self, patch: int, step: int, root: bool = False) -> None:
         super().__init__()
-        check_patch(patch)
+        check_patch("DenseSift", patch, step)
         self.patch, self.step, self.root = patch, step, root
         middles = (torch.arange(CELLS) - (CELLS - 1) / 2) / CELLS  # of cells, from the middle of the patch, in patches
         bell = torch.exp(-2 * middles.square())  # deviation of half a patch (sec. 6.1)
@@ -52,6 +53,7 @@ class DenseSift(nn.Module):
 
     def maps(self, images: Tensor) -> Tensor:
         """What patches of all sizes are described from: `orientation_maps`, (N, 8, H, W)."""
+        check_images("DenseSift", images, 1)
         return orientation_maps(images)
 
     def of_maps(self, maps: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch._higher_order_ops import while_loop
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts, check_name, check_weights
 from topfive.features.pyramid import Pooling
 from topfive.features.words import Words
 
@@ -42,6 +43,9 @@ class SparseCode(Words):
         self, number: int, dimensions: int, encoder: Encoder, *, penalty: float = 0.15, atoms: int = 10
     ) -> None:
         super().__init__(number, dimensions)
+        check_name("SparseCode", encoder, "encoder", Encoder)
+        check_counts("SparseCode", atoms=atoms)
+        check_weights("SparseCode", penalty=penalty)
         self.length = 2 * number if encoder == "threshold" else number
         self.encoder, self.penalty, self.atoms = encoder, penalty, atoms
 

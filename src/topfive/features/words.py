@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from topfive.features.door import check_counts, check_name, check_weights
 from topfive.features.kernel_map import Kernel, kernel_map, width
 from topfive.features.pyramid import Code
 
@@ -25,6 +26,8 @@ class Words(Code):
 
     def __init__(self, number: int, dimensions: int) -> None:
         super().__init__()
+        check_counts(type(self).__name__, number=number, dimensions=dimensions)
+        self.dimensions = dimensions
         self.register_buffer("words", torch.zeros(number, dimensions))
 
     def extra_repr(self) -> str:
@@ -40,6 +43,7 @@ class BagOfWords(Words):
 
     def __init__(self, number: int, dimensions: int, kernel: Kernel = "linear") -> None:
         super().__init__(number, dimensions)
+        check_name("BagOfWords", kernel, "kernel", Kernel)
         self.length, self.kernel = number * width(kernel), kernel
 
     def statistics(self, descriptors: Tensor) -> Tensor:
@@ -87,6 +91,7 @@ class SuperVector(Words):
 
     def __init__(self, number: int, dimensions: int, s: float = 0.1) -> None:
         super().__init__(number, dimensions)
+        check_weights("SuperVector", s=s)
         self.length, self.s = number * (dimensions + 1), s
 
     def statistics(self, descriptors: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
     check_side(name, card, image)
     try:
         return card.builder(name, classes, image, **arguments)
-    except ValueError as error:  # a value out of range, such as a dropout of 2
+    except (ValueError, Misused) as error:  # a value out of range, such as a dropout of 2
         raise Misused(f"{name}: cannot be built with {arguments} ({error}); change the value") from error
 
 
