@@ -10,6 +10,7 @@ from topfive.features.llc import Llc
 from topfive.features.patches import KmeansTriangle, WhitenedPatches, whitening_of
 from topfive.features.pyramid import Code, Regions, regions_of
 from topfive.features.quantiser import ProductQuantiser
+from topfive.features.scales import Scales
 from topfive.features.sift import DenseSift
 from topfive.features.sparse import SparseCode
 from topfive.features.words import BagOfWords, SuperVector, Vlad
@@ -28,6 +29,7 @@ __all__ = [
     "Llc",
     "ProductQuantiser",
     "Regions",
+    "Scales",
     "SparseCode",
     "SuperVector",
     "Vlad",

@@ -39,3 +39,7 @@ class ColourStatistics(nn.Module):
         means, squares = cell_means(maps, self.patch, self.step).chunk(2, 2)  # (N, M, 3, 4, 4)
         spread = (squares - means.square()).clamp_min(0).sqrt()
         return torch.cat([means, spread], 2).flatten(2)
+
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"patch={self.patch}, step={self.step}"

@@ -54,6 +54,10 @@ class PatchesOfSizes(nn.Module):
         """The middles of the patches, as `middles_of` has them, of all sizes."""
         return torch.cat([middles_of(height, width, size, self.step) for size in self.sizes])
 
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"sizes={self.sizes}, step={self.step}"
+
 
 def cell_means(maps: Tensor, patch: int, step: int) -> Tensor:
     """The mean of each map in the 4x4 cells of each patch: (N, C, H, W) -> (N, M, C, 4, 4).

@@ -35,3 +35,7 @@ class Landmarks(nn.Module):
         apart = torch.addmm(squares, codes, self.landmarks.T, alpha=-2).clamp_min(0)  # squared distances
         near: Tensor = torch.exp(-self.sharpness * apart) @ self.turn
         return near
+
+    def extra_repr(self) -> str:
+        """The sizes, for print(network)."""
+        return "number={}, length={}".format(*self.landmarks.shape)

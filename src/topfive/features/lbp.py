@@ -100,3 +100,7 @@ class Lbp(nn.Module):
         counts = torch.bincount((cells * 256 + blocks).flatten(), minlength=number * rows * columns * 256)
         shares = counts.view(-1, 256).float() / self.cell**2
         return (shares @ self.bins).view(number, -1)
+
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"cell={self.cell}, kind={self.kind}, circle={self.circle}"

@@ -50,6 +50,10 @@ class WhitenedPatches(nn.Module):
         """The middles of the patches as shares of the image's sides: (M, 2), down and right."""
         return middles_of(height, width, self.patch, self.step)
 
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"channels={self.channels}, patch={self.patch}, step={self.step}"
+
 
 def whitening_of(patches: Tensor, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:
     """The mean (D,) and the ZCA matrix (D, D) of patches (M, D), float32. epsilon: added to each variance."""

@@ -7,33 +7,14 @@ are of three sizes.
 """
 
 from functools import partial
-from typing import cast
 
-import torch
-from torch import Tensor, nn
-
-from topfive.features import ColourStatistics, DenseSift, FisherVector
-from topfive.features.grid import PatchesOfSizes
+from topfive.features import ColourStatistics, DenseSift, FisherVector, Scales
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, Projection, coded
 
 GRIDS = ((1, 1), (2, 2), (3, 1))
 KEPT = 64
 SIFT, COLOUR = 128, 96
-
-
-class Scales(PatchesOfSizes):
-    """A descriptor at several patch sizes, one after the other: (N, C, H, W) -> (N, M, D)."""
-
-    def __init__(self, kind: type[DenseSift] | type[ColourStatistics], sizes: tuple[int, ...], step: int) -> None:
-        super().__init__(sizes, step)
-        self.each = nn.ModuleList(kind(size, step) for size in sizes)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """images: (N, C, H, W) in [0, 1]."""
-        first, *_ = kinds = [cast(DenseSift | ColourStatistics, one) for one in self.each]
-        maps = first.maps(images)  # the same for all sizes
-        return torch.cat([one.of_maps(maps) for one in kinds], 1)
 
 
 def xrce(
