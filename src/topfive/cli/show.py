@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from topfive.errors import Misused, look_up
+from topfive.models.coded import CodedSvm
 from topfive.models.count import Side, count, total
 from topfive.models.receptive import receptive_fields
-from topfive.models.zoo import ZOO, build
+from topfive.models.stages import Stage, stages_of
+from topfive.models.zoo import ZOO, arguments_of, build, choices_of
 from topfive.recipes.recipe import compare, open_recipe, published
 
 WIDTH = 200  # no table is so wide: nothing is cut
@@ -42,14 +44,22 @@ def _entry(name: str, image: int | None, as_json: bool) -> str:
     rows = count(name, image=side)
     whole = total(rows)
     with torch.device("meta"):
-        fields = receptive_fields(build(name, image=side))
+        classifier = build(name, image=side)
+        fields = receptive_fields(classifier)
+    stages = stages_of(classifier, side) if isinstance(classifier, CodedSvm) else []
+    arguments, choices = arguments_of(card), choices_of(card)
     recipes = [recipe for recipe in published() if recipe.split(".")[0] == (card.trained_as or name)]
     document: dict[str, Any] = {
         "name": name, "family": card.family, "year": card.year, "source": card.source, "note": card.note,
         "input": f"3x{side}x{side}", "classes": card.classes, "published": card.published,
-        "small_form": card.small, "recipes": recipes, "params": whole.params, "macs": whole.macs,
+        "small_form": card.small, "recipes": recipes, "arguments": arguments, "choices": choices,
+        "params": whole.params, "macs": whole.macs,
         "paper_params": None if card.counted_here else card.params,
         "paper_macs": None if card.counted_here else card.macs,
+        "stages": [
+            {**vars(one), "numbers": one.numbers, "bytes": one.bytes, "learned_bytes": one.learned_bytes}
+            for one in stages
+        ],
         "layers": [{**vars(row), "params": row.params, "receptive_field": fields.get(row.name)} for row in rows],
     }  # fmt: skip
     if as_json:
@@ -76,8 +86,30 @@ def _entry(name: str, image: int | None, as_json: bool) -> str:
         head.append(f"published: {card.published}")
     if card.small:
         head.append(f"for small images: {card.small}")
+    given = [f"{key}={value}{_choice(choices.get(key))}" for key, value in arguments.items()]
+    head.append(f"arguments, by --set model.KEY=VALUE of train: {', '.join(given)}")
     head.append(f"recipes: {', '.join(recipes) or 'none yet; train it with --recipe FILE'}")
+    if stages:
+        head.append(_text(_stages(stages)) + "\n")
     return "\n".join([line for line in head if line]) + "\n" + _text(table)
+
+
+def _stages(stages: list[Stage]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "what"):
+        table.add_column(column, no_wrap=True)
+    for column in ("of an image", "numbers", "bytes", "learned numbers", "bytes"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for one in stages:
+        rows, columns = one.output
+        output = f"{rows:,} x {columns:,}" if rows > 1 else f"{columns:,}"
+        table.add_row(one.name, one.op, output, _count(one.numbers), _count(one.bytes), _count(one.learned),
+                      _count(one.learned_bytes))  # fmt: skip
+    return table
+
+
+def _choice(values: list[Any] | None) -> str:
+    return f" ({', '.join(map(str, values))})" if values else ""
 
 
 def _recipe(name: str, as_json: bool) -> str:

@@ -134,6 +134,19 @@ def options(card: Card) -> list[str]:
     return ["image", *(one.name for one in parameters if one.kind is one.KEYWORD_ONLY and one.name not in fixed)]
 
 
+def arguments_of(card: Card) -> dict[str, Any]:
+    """The arguments of `build` for an entry, as `options` has them, with their defaults."""
+    parameters = inspect.signature(card.builder).parameters
+    return {name: card.image if name == "image" else parameters[name].default for name in options(card)}
+
+
+def choices_of(card: Card) -> dict[str, list[Any]]:
+    """All values of those arguments of an entry that have a closed list of them."""
+    parameters = inspect.signature(card.builder).parameters
+    hints = {name: parameters[name].annotation for name in options(card) if name in parameters}
+    return {name: list(get_args(hint)) for name, hint in hints.items() if get_origin(hint) is Literal}
+
+
 def check_side(name: str, card: Card, image: int) -> None:
     """Misused if crops of `image` px are outside the card's sides, naming the small form where there is one."""
     low, high = card.sides
