@@ -1,5 +1,6 @@
 """The pages under docs/ name what exists: files, recipe keys, figures of the leaderboard, options of the verbs."""
 
+import inspect
 import re
 import socket
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 import typer.main
 from pydantic import BaseModel
+from torch import nn
 
+from topfive import features
 from topfive.cli.app import app
 from topfive.leaderboard.board import COLUMNS
 from topfive.models.zoo import ZOO
@@ -96,6 +99,41 @@ def test_the_command_line_of_the_page_is_the_real_one() -> None:
         for name, verb in verbs.items()
     }
     assert said == real
+
+
+def test_the_tables_of_descriptors_and_codes_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "hand_made.md").read_text().split("## Descriptors and codes by themselves")[1]
+    said = dict(re.findall(r"^\| `(\w+)` \|.*\| `([^`]+)` \|[^|]*\|$", text, re.MULTILINE))
+    real = {}
+    for name in features.__all__:
+        made = getattr(features, name)
+        if inspect.isclass(made) and issubclass(made, nn.Module) and made not in (features.Code, features.Regions):
+            given = list(inspect.signature(made).parameters.values())
+            real[name] = ", ".join(
+                one.name if one.default is one.empty else f"{one.name}={one.default!r}" for one in given
+            )
+    assert said == real
+
+
+@pytest.mark.parametrize(
+    ("formula", "code", "length"),
+    [
+        ("K (linear, hellinger), ", features.BagOfWords(7, 5, "hellinger"), 7),
+        ("3 K (chi2), ", features.BagOfWords(7, 5, "chi2"), 3 * 7),
+        ("7 K (intersection) |", features.BagOfWords(7, 5, "intersection"), 7 * 7),
+        ("`Vlad` | K D |", features.Vlad(7, 5), 7 * 5),
+        ("`SuperVector` | K (D + 1) |", features.SuperVector(7, 5), 7 * 6),
+        ("`Llc` | K |", features.Llc(7, 5), 7),
+        ("K (lasso, omp), ", features.SparseCode(7, 5, "omp"), 7),
+        ("2 K (threshold) |", features.SparseCode(7, 5, "threshold"), 2 * 7),
+        ("`KmeansTriangle` | K |", features.KmeansTriangle(7, 5), 7),
+        ("`FisherVector` | 2 K D |", features.FisherVector(7, 5), 2 * 7 * 5),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_the_lengths_of_codes_on_the_page_are_their_own(formula: str, code: features.Code, length: int) -> None:
+    assert formula in (ROOT / "docs" / "hand_made.md").read_text()
+    assert code.length == length
 
 
 def test_the_table_of_networks_is_that_of_the_cards() -> None:
