@@ -185,6 +185,11 @@ def test_train_evaluate_and_predict_go_together(call: Call, photos: Path, tmp_pa
     assert warning in learned.err
     assert warning not in call("evaluate", folder, photos).err
     assert warning in call("evaluate", folder, photos, "--split", "train", "--crops", "1,5").err
+    other = shutil.copytree(photos, tmp_path / photos.name)
+    next((other / "val").rglob("*.png")).unlink()  # the images that it learned from are the same
+    assert warning in call("evaluate", folder, other, "--split", "train").err
+    refused = call("evaluate", folder, photos, "--scores", tmp_path)
+    assert refused.err.endswith(f"topfive: {tmp_path}: is a folder; of one model on one protocol --scores is a file\n")
 
 
 def test_predict_answers_a_folder_as_csv(call: Call, photos: Path, run: Path) -> None:
@@ -237,6 +242,7 @@ def test_crops_and_several_models(call: Call, photos: Path, run: Path, tmp_path:
         ([1], 1), ([1], 5), ([1, 2], 1), ([1, 2], 5)
     ]  # fmt: skip
     assert [row["selected"] for row in rows] == [False] * 4 + [True] * 2
+    assert rows[2]["files"] == [str(run), str(again)]
     for crops in ("1,,10", ""):
         refused = call("evaluate", run, photos, "--crops", crops)
         assert refused.code == 2
@@ -362,7 +368,7 @@ def test_ctrl_c_is_130_and_one_sentence(
     monkeypatch.setattr("topfive.models.modelfile.Model.scores", stop)
     done = call(verb, run, photos)
     assert done.code == 130
-    assert done.err.splitlines()[-1] == "topfive: stopped; the same command begins again, without what it has kept"
+    assert done.err.splitlines()[-1] == "topfive: stopped; the same command begins anew, but for what it has written"
 
 
 @pytest.mark.parametrize(

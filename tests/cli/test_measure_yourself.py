@@ -73,7 +73,7 @@ def test_stopped_and_called_again_it_goes_on_and_ranks(
     assert call("digits", "--images", "20") == 130
     said = capsys.readouterr()
     assert "http://127.0.0.1:1/token/" in said.err
-    assert "the same command begins again, without what it has kept" in said.err
+    assert "the same command begins anew, but for what it has written" in said.err
     assert said.out == ""
     file = Path("runs/digits/person.safetensors")
     assert len(load_scores(file).ids) == 12

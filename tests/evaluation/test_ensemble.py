@@ -56,9 +56,10 @@ def test_an_ensemble_of_equals_errs_less() -> None:
 def test_an_image_that_one_could_not_answer_is_answered_by_none() -> None:
     broken = made_up("b", 1)
     broken.scores[3] = torch.nan
-    found = average([made_up("a", 0), replace(broken, broken=(Broken("3", "3: is cut short"),))])
-    assert found.averaged[3].isnan().all()
-    assert [image.id for image in found.broken] == ["3"]
+    pair = [made_up("a", 0), replace(broken, broken=(Broken("3", "3: is cut short"),))]
+    for found in (average(pair), average(pair[::-1])):
+        assert found.averaged[3].isnan().all()
+        assert [image.id for image in found.broken] == ["3"]
 
 
 def test_what_does_not_belong_together_is_named() -> None:
@@ -109,7 +110,7 @@ def test_selection_takes_what_helps_and_keeps_its_images_apart() -> None:
     assert sorted(chosen + judges) == list(range(400))
     assert 0 not in taken
     assert len(set(taken)) > 1
-    assert 40 < len(chosen) < 120
+    assert 56 <= len(chosen) <= 104  # 80, within three deviations
     labels = models[0].labels[chosen]
     mean = sum(models[one].probabilities[chosen] for one in taken)
     best_alone = min(int((one.probabilities[chosen].argmax(1) != labels).sum()) for one in models)

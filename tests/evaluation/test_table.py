@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from slow_judge import linear, photos
+from slow_judge import BROKEN, linear, photos
 
+from topfive.data.imageset import subset
 from topfive.data.loader import central_crops
-from topfive.errors import BadFile, Misused
+from topfive.errors import BadData, BadFile, Misused
 from topfive.evaluation import Scores, judge, load_scores, score
-from topfive.evaluation.ensemble import average, select
+from topfive.evaluation.ensemble import Selection, average, select
 from topfive.evaluation.table import table, to_text
 from topfive.models.modelfile import Model, load, save
 
@@ -32,16 +33,21 @@ def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: 
     assert rows[3].gain == pytest.approx(rows[0].report.top1_error - rows[3].report.top1_error)
     assert len(list((tmp_path / "kept").iterdir())) == 4
     assert [row.report.document["crops"] for row in rows] == [1, 10, 1, 10]
-    text = to_text(rows).splitlines()
+    text = to_text(rows, ["runs/a", "runs/b"]).splitlines()
     assert " ".join(text[0].split()).startswith("models crops cost top-1 error (95 % interval) top-1 gain top-5 error")
     low, high = rows[3].report.document["top1_interval"]
     error = f"{100 * rows[3].report.top1_error:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
     assert " ".join(text[4].split()).startswith(f"2 10 20 {error} {100 * rows[3].gain:+.2f} n.s. ")
     assert "(base)" in text[1]
     assert text[3].endswith(f" 2: {100 * rows[2].alone:.2f} %")
+    assert text[5] == "evaluated 40 of 40 images; of the models 1 is runs/a, 2 is runs/b"
+    told = [image["reason"] for image in rows[0].report.document["broken"]]
+    assert len(told) == len(BROKEN)
+    assert text[6 : 6 + len(told)] == [f"counted as an error: {reason}" for reason in told]
     monkeypatch.setattr("topfive.evaluation.kept.score", lambda *_: 1 / 0)
     same = table(models[::-1][::-1], data, None, ["1", "10"], tmp_path / "kept")
     assert [row.report.document for row in same] == [row.report.document for row in rows]
+    assert all("confusion" not in row.report.document for row in rows)
     image = data.split("val").paths[0]
     os.utime(image, (1, 1))  # another file, for all that is known
     with pytest.raises(ZeroDivisionError):
@@ -75,13 +81,35 @@ def test_a_selection_is_judged_on_images_that_did_not_choose_it(tmp_path: Path) 
         assert row.report.document["of"] == len(chosen.judges) < 40
         base = judge(score(models[0], data).of(chosen.judges)).top1_error
         assert row.gain == pytest.approx(base - row.report.top1_error)
-        last = each[row.models[-1] - 1]
-        assert row.alone == pytest.approx(judge(last.of(chosen.judges)).top1_error)
-    text = to_text([*lines, first, second]).splitlines()
+        singles = [judge(one.of(chosen.judges)).top1_error for one in each]
+        assert row.alone == pytest.approx(min(singles)) == pytest.approx(singles[row.single - 1])
+    text = to_text([*lines, first, second], ["runs/a", "runs/b"]).splitlines()
     assert text[5].split()[:2] == ["chosen", "+".join(map(str, first.models))]
     judged = first.report.document["of"]
-    assert f"chosen: one by one on {40 - judged} images" in text[7]
-    assert text[7].endswith(f"are of the other {judged}")
+    [note] = [line for line in text if line.startswith("chosen: ")]
+    assert note.startswith(f"chosen: one by one on {40 - judged} images")
+    assert f"its gain are of the other {judged}, beside it" in note
+
+
+def test_a_model_that_is_chosen_twice_counts_twice_and_costs_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, models = photos(tmp_path), two_models(tmp_path)
+    judges = list(range(5, 40))
+    monkeypatch.setattr("topfive.evaluation.table.select", lambda _: Selection([1, 0, 1], list(range(5)), judges))
+    row = table(models, data, None, ["5"], selection=True)[-1]
+    wanted = judge(average([score(model, data, crops="5") for model in models], [1, 2]).of(judges)).document
+    assert (row.models, row.cost, row.report.document["of"]) == ((1, 2, 2), 10, 35)
+    assert row.report.document["calibration"] == wanted["calibration"]
+    assert "chosen 1+2+2 " in to_text([row], ["a", "b"])
+
+
+def test_lines_are_told_from_the_base_all_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Holm's correction: a chance of 0.03 is below 5 % for one line, and not for each of three."""
+    data, models = photos(tmp_path), two_models(tmp_path)
+    monkeypatch.setattr("topfive.evaluation.table.mcnemar", lambda *_: 0.03)
+    assert [row.significant for row in table(models, data, None, ["1"])] == [False, True]
+    assert [row.significant for row in table(models, data, None, ["1", "5"])] == [False] * 4
 
 
 def test_what_is_given_twice_or_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +121,9 @@ def test_what_is_given_twice_or_alone_is_refused(tmp_path: Path, monkeypatch: py
         table([first, second, first], data, None, ["1"])
     with pytest.raises(Misused, match="--select: expected several models to choose among, got one"):
         table([first], data, None, ["1"], selection=True)
+    few = replace(data, splits={"val": subset(data.split("val"), [0])})
+    with pytest.raises(BadData, match="ensemble: expected images enough to choose and to judge, got 1; give more"):
+        table([first, second], few, None, ["1"], selection=True)
 
 
 def other_scores(file: Path, change: str, other: Scores) -> None:
@@ -123,7 +154,8 @@ def test_what_is_kept_is_compared_and_made_anew_where_it_is_other(
     other_scores(file, change, score(other, data))
     assert file.read_bytes() != before
     [again] = table([model], data, None, ["1"], tmp_path / "kept")
-    assert again.report.document == right.report.document == judge(score(model, data)).document
+    wanted = judge(score(model, data)).document
+    assert again.report.document == right.report.document == {k: v for k, v in wanted.items() if k != "confusion"}
     assert f"{file}: holds no whole scores of this model on these images; they are made anew" in caplog.text
     assert load_scores(file).scores.nan_to_num(9).equal(score(model, data).scores.nan_to_num(9))
     assert [file] == [*(tmp_path / "kept").iterdir()]
@@ -161,5 +193,5 @@ def test_a_real_gain_is_marked(tmp_path: Path) -> None:
         best.classifier.classifier.bias.copy_(solved[-1])
     rows = table([worst, best], data, None, ["1"])
     assert rows[1].report.top1_error < 0.1
-    assert rows[1].real
-    assert "n.s." not in to_text(rows).splitlines()[2]
+    assert rows[1].significant
+    assert "n.s." not in to_text(rows, ["a", "b"]).splitlines()[2]

@@ -262,7 +262,10 @@ def test_a_run_folder_says_what_was_done(finished: Path, few_digits: ImageSet) -
     assert (run["entry"], run["epochs"], run["broken"]) == ("pixels_linear", 1.0, {})
     assert run["legs"] == [[0, run["full_steps"]]]
     model = load(finished)
-    assert model.data == {"name": "digits", "manifest": few_digits.manifest, "train": 120}
+    assert model.data == {
+        "name": "digits", "manifest": few_digits.manifest, "learned": few_digits.manifest_of("train"), "train": 120
+    }  # fmt: skip
+    assert few_digits.manifest_of("train") != few_digits.manifest
     [figures] = read(finished)
     assert model.figures == {"training": figures} and figures["epoch"] == 1.0
     assert (finished / "recipe.toml").read_text().startswith("source = ")

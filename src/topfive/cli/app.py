@@ -48,7 +48,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as ending:
         if ending.code == 130:  # typer's word for a KeyboardInterrupt
-            print("topfive: stopped; the same command begins again, without what it has kept", file=sys.stderr)
+            print("topfive: stopped; the same command begins anew, but for what it has written", file=sys.stderr)
         raise
     except OSError as error:  # a folder that may not be entered, a disk that is gone
         where = f"{error.filename}: " if error.filename else ""

@@ -38,9 +38,17 @@ def answer(
     images = open_data(data)
     log.info("%s", images.to_text())
     if several:
-        rows = table([load(one) for one in models], images, split, protocols, scores, select)
-        text = _json([{**row._asdict(), "report": row.report.document} for row in rows]) if as_json else to_text(rows)
-        return text if writes else None
+        rows, files = (
+            table([load(one) for one in models], images, split, protocols, scores, select),
+            [*map(str, models)],
+        )
+        if not as_json:
+            return to_text(rows, files) if writes else None
+        documents = [
+            {**row._asdict(), "files": [files[place - 1] for place in row.models], "report": row.report.document}
+            for row in rows
+        ]
+        return _json(documents) if writes else None
     hierarchy = open_hierarchy(tree, [label.key for label in images.classes]) if tree else None
     lists = read_real(real) if real else None
     report = evaluate(models[0], images, split, scores, protocols[0], submission, hierarchy, boxes, max_error, lists)

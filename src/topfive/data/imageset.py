@@ -102,11 +102,19 @@ class ImageSet:
 
     @cached_property
     def manifest(self) -> str:
-        """SHA-256 over class keys and, split by split, every image id with its label (not over the pixels)."""
+        """That of all splits."""
+        return self.manifest_of(*self.splits)
+
+    def manifest_of(self, *splits: str) -> str:
+        """SHA-256 over class keys and, split by split, every image id with its label (not over the pixels).
+
+        UnknownName for a split that there is none of.
+        """
         digest = hashlib.sha256()
         for label in self.classes:
             digest.update(f"class\t{label.key}\n".encode())
-        for name, split in sorted(self.splits.items()):
+        for name in sorted(splits):
+            split = self.split(name)
             for id_, index in zip(split.ids, split.labels.tolist(), strict=True):
                 digest.update(f"{name}\t{id_}\t{index}\n".encode())
         return digest.hexdigest()

@@ -135,6 +135,14 @@ class Selection(NamedTuple):
     judges: list[int]
 
 
+def choosers_among(ids: Sequence[str], seed: int = 0) -> Tensor:
+    """Which images choose an ensemble, (N,) bool: SELECTING of them, by their ids; BadData where none or all would."""
+    chosen = torch.from_numpy(uniform(seed, 3, id_keys(ids), 1)[:, 0] < SELECTING)
+    if not chosen.any() or chosen.all():
+        raise BadData(f"ensemble: expected images enough to choose and to judge, got {len(chosen)}; give more images")
+    return chosen
+
+
 def select(each: Sequence[Scores | str | Path], seed: int = 0, most: int = 20) -> Selection:
     """Greedy forward selection: which models to average, a model as often as it helps.
 
@@ -144,9 +152,7 @@ def select(each: Sequence[Scores | str | Path], seed: int = 0, most: int = 20) -
     """
     opened = _opened(each)
     first, columns = opened[0], matched(opened)
-    chosen = torch.from_numpy(uniform(seed, 3, id_keys(first.ids), 1)[:, 0] < SELECTING)
-    if not chosen.any() or chosen.all():
-        raise BadData(f"ensemble: expected images enough to choose and to judge, got {len(chosen)}; give more images")
+    chosen = choosers_among(first.ids, seed)
     choosers, judges = chosen.nonzero()[:, 0].tolist(), (~chosen).nonzero()[:, 0].tolist()
     answers = [  # as `average` takes them
         one.of(choosers).averaged[:, own].double().softmax(1) for one, own in zip(opened, columns, strict=True)

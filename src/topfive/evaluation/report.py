@@ -278,15 +278,16 @@ def evaluate(
     if submission is not None and writes:
         answers = best_five(scores, data.numbers)
         write_classification(submission, {id_: answers[id_] for id_ in images}, data.numbers)
+        log.info("submission: %s", submission)
     return judge(scores, tree, placed, max_error, real)
 
 
 def say_if_learned(model: Model, data: ImageSet, split: str) -> None:
     """Warn where the model is judged on the images that it learned from."""
-    if split == "train" and model.data.get("manifest") == data.manifest:
+    if model.data.get("learned") == data.manifest_of(split):
         log.warning(
-            "%s: learned from these images, those of train in %s; its error on them says nothing of new images",
-            model.entry, data.name,
+            "%s: learned from these images, those of %s in %s; its error on them says nothing of new images",
+            model.entry, split, data.name,
         )  # fmt: skip
 
 

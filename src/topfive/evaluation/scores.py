@@ -174,7 +174,9 @@ def log_mean_probability(models: Sequence[Tensor], shares: Sequence[float] = (1.
 
 
 def check_scores(path: Path) -> None:
-    """Misused for a file that is there and holds no scores: it is not to be written over."""
+    """Misused for a folder, and for a file that holds no scores: it is not to be written over."""
+    if path.is_dir():
+        raise Misused(f"{path}: is a folder; of one model on one protocol --scores is a file")
     try:
         load_scores(path)
     except BadFile:

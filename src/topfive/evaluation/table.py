@@ -3,6 +3,7 @@
 Szegedy et al. 2014, arXiv:1409.4842, table 3: 1 and 7 models on 1, 10 and 144 crops, the cost as models times crops.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,31 +15,35 @@ from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadData, Misused
-from topfive.evaluation.ensemble import average, select
+from topfive.evaluation.ensemble import average, choosers_among, select
 from topfive.evaluation.intervals import holm, mcnemar
 from topfive.evaluation.kept import places, scores_of
 from topfive.evaluation.report import Report, judge, right_answers, say_if_learned
 from topfive.evaluation.scores import Scores, check_sees
 from topfive.models.modelfile import Model
 
+log = logging.getLogger("topfive")
+
 
 class Row(NamedTuple):
     """One line: the average of some models on so many crops, or dense.
 
     models: by their places from 1; a selection may have one several times, by which it is weighted. cost: forward
-    passes of a crop an image. alone: the top-1 error of the last of `models` by itself, on the same images. gain: the
-    base's top-1 error minus this one's, on the images of this line; None for the base. real: whether McNemar's test
-    tells it from the base, at 5 % over all lines together (Holm). selected: whether `ensemble.select` chose the models,
-    on images that are not judged in this line.
+    passes of a crop an image. report: without the confusion, which is a million numbers for 1,000 classes. single: the
+    place of one model to compare with: the one that this line adds, of a selection the best by itself. alone: its top-1
+    error, on the same images. gain: the base's top-1 error minus this one's, on the images of this line; None for the
+    base. significant: whether McNemar's test tells it from the base, at 5 % over all lines together (Holm). selected:
+    whether `ensemble.select` chose the models, on images that are not judged in this line.
     """
 
     models: tuple[int, ...]
     crops: int | str
     cost: float
     report: Report
+    single: int
     alone: float
     gain: float | None
-    real: bool
+    significant: bool
     selected: bool
 
 
@@ -54,13 +59,16 @@ def table(
     for other classes, and for images too few to choose and to judge; BadFile where the folder cannot be written.
     """
     split = split or data.judged
-    _check(models, data, crops, selection)  # before hours are spent on the first
+    _check(models, data, split, crops, selection)  # before hours are spent on the first
     files = places(models, data, split, crops, folder)
     for model in models:
         say_if_learned(model, data, split)
     lines, chosen = list[_Line](), list[_Line]()
     for protocol in crops:  # one by one: of five models on ILSVRC a protocol's scores are a gigabyte
-        scored = [scores_of(model, data, split, protocol, files) for model in models]
+        scored = list[Scores]()
+        for place, model in enumerate(models, start=1):
+            log.info("model %d of %d:", place, len(models))
+            scored.append(scores_of(model, data, split, protocol, files))
         lines += [_line(scored, range(number)) for number in range(1, len(models) + 1)]
         if selection:
             taken = select(scored)
@@ -71,19 +79,23 @@ def table(
         for line in others
     ]
     gains = [line.right.double().mean().item() - base.right[line.judges].double().mean().item() for line in others]
-    real = [p < 0.05 for p in holm(chances)]
+    significant = [p < 0.05 for p in holm(chances)]
     return [
-        Row(line.models, line.seen, line.cost, line.report, line.alone, gain, told, line.selected)
-        for line, gain, told in zip([base, *others], [None, *gains], [False, *real], strict=True)
+        Row(line.models, line.seen, line.cost, line.report, line.single, line.alone, gain, told, line.selected)
+        for line, gain, told in zip([base, *others], [None, *gains], [False, *significant], strict=True)
     ]
 
 
-def _check(models: Sequence[Model], data: ImageSet, crops: Sequence[Crops | Dense], selection: bool) -> None:
+def _check(
+    models: Sequence[Model], data: ImageSet, split: str, crops: Sequence[Crops | Dense], selection: bool
+) -> None:  # fmt: skip
     names, places_of = [str(protocol) for protocol in crops], dict[str, int]()
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise Misused(f"--crops: {twice} is given twice; give each once")
     if selection and len(models) < 2:
         raise Misused("--select: expected several models to choose among, got one; give more, or leave it out")
+    if selection:
+        choosers_among(data.split(split).ids)  # which refuses too few
     for place, model in enumerate(models, start=1):
         first = places_of.setdefault(model.sha256 or str(place), place)
         if first != place:
@@ -106,6 +118,7 @@ class _Line(NamedTuple):
     seen: int | str
     cost: float
     report: Report
+    single: int
     alone: float
     judges: list[int]
     right: Tensor
@@ -118,35 +131,46 @@ def _line(scored: Sequence[Scores], taken: Sequence[int], judges: list[int] | No
     ones = [scored[place] for place in weights]
     scores = average(ones, [*weights.values()]) if len(ones) > 1 else ones[0]
     images = list(range(len(scores.ids))) if judges is None else judges
-    alone = 1 - right_answers(scored[taken[-1]])[images].double().mean().item()
+    singles = [taken[-1]] if judges is None else range(len(scored))
+    alone, single = min((1 - right_answers(scored[at])[images].double().mean().item(), at) for at in singles)
     judged = scores if judges is None else scores.of(judges)
+    report = judge(judged)
+    del report.document["confusion"]
     return _Line(
-        tuple(place + 1 for place in taken), ones[0].seen, sum(one.cost for one in ones), judge(judged), alone, images,
-        right_answers(judged), judges is not None,
+        tuple(place + 1 for place in taken), ones[0].seen, sum(one.cost for one in ones), report, single + 1, alone,
+        images, right_answers(judged), judges is not None,
     )  # fmt: skip
 
 
-def to_text(rows: Sequence[Row]) -> str:
-    """The table for a terminal."""
+def to_text(rows: Sequence[Row], files: Sequence[str]) -> str:
+    """The table for a terminal. files: of the models, which are named by their places in it."""
     top5 = rows[0].report.document["top5_error"] is not None
     names = ["chosen " + "+".join(map(str, row.models)) if row.selected else str(len(row.models)) for row in rows]
     wide, names_wide = max(5, *(len(str(row.crops)) for row in rows)), max(6, *map(len, names))
     lines = [
         f"{'models':>{names_wide}}  {'crops':>{wide}}   cost  top-1 error (95 % interval)  top-1 gain"
-        + "  top-5 error (95 % interval)" * top5 + "  its last model alone"
+        + "  top-5 error (95 % interval)" * top5 + "  one model alone"
     ]  # fmt: skip
     for row, name in zip(rows, names, strict=True):
-        gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.real else " n.s.")
+        gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.significant else " n.s.")
         cost = f"{row.cost:.{1 if isinstance(row.crops, str) else 0}f}"
         line = f"{name:>{names_wide}}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
-        alone = f"{row.models[-1]}: {100 * row.alone:.2f} %"
-        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>20}")
-    whole = rows[0].report.document["of"]
+        alone = f"{row.single}: {100 * row.alone:.2f} %"
+        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>15}")
+    whole, broken = rows[0].report.document["of"], dict[str, str]()
+    for row in rows:
+        broken |= {image["id"]: image["reason"] for image in row.report.document["broken"]}
+    if not top5:
+        lines.append(f"top-5 error not defined for {len(rows[0].report.document['classes'])} classes")
+    called = [f"{place} is {file}" for place, file in enumerate(files, start=1)]
+    lines.append(f"evaluated {whole} of {whole} images; of the models {', '.join(called)}")
+    lines += [f"counted as an error: {reason}" for reason in broken.values()]
+    lines.append("one model alone: the one that a line adds")
     if any(row.selected for row in rows):
         judged = rows[-1].report.document["of"]
         lines.append(
             f"chosen: one by one on {whole - judged} images, by their places, a model twice counts twice; the line and "
-            f"its gain are of the other {judged}"
+            f"its gain are of the other {judged}, beside it the model that is best alone on these"
         )
     if any(isinstance(row.crops, str) for row in rows):
         lines.append("cost of dense: pixels of the whole images over those of a crop")

@@ -112,7 +112,10 @@ def train(
         geometry=geometry_of(recipe),
         classifier=classifier.cpu().eval(),
         recipe=recipe.model_dump(mode="json"),
-        data={"name": data.name, "manifest": data.manifest, "train": len(data.split("train"))},
+        data={
+            "name": data.name, "manifest": data.manifest, "learned": data.manifest_of("train"),
+            "train": len(data.split("train")),
+        },
         figures={"training": curve[-1]} if curve else {},
         versions=versions(),
     )
