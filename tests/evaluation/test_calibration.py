@@ -115,3 +115,8 @@ def test_risk_and_coverage_by_hand() -> None:
     assert threshold_for(risk_coverage(torch.ones(4), torch.tensor([True, True, False, False])), 0.4) is None
     with pytest.raises(BadShape, match=r"expected confidence \(N,\) and right \(N,\), got \(2,\) and \(3,\)"):
         risk_coverage(torch.ones(2), torch.ones(3, dtype=torch.bool))
+
+
+def test_the_log_loss_of_answers_that_are_sure_and_right_has_no_sign() -> None:
+    found = calibration(torch.eye(3).double(), torch.arange(3))
+    assert (found.nll, math.copysign(1, found.nll)) == (0.0, 1.0)

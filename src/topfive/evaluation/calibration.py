@@ -56,7 +56,7 @@ def calibration(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> Cali
         ece=_gap(width, len(labels)),
         ece_mass=_gap(mass, len(labels)),
         brier=float((exact.square().sum(1) - 2 * own + 1).mean()),
-        nll=float(-own.clamp_min(torch.finfo(torch.float64).tiny).log().mean()),  # finite, at most 708 an image
+        nll=abs(float(own.clamp_min(torch.finfo(torch.float64).tiny).log().mean())),  # at most 708 an image; not -0.0
         bins=width,
     )
 

@@ -44,8 +44,9 @@ class Model:
     """A classifier with all that is needed to use it.
 
     classes: in score order. data: name, manifests (of all, and of the split that it learned from) and image counts of
-    what it was fitted on. figures: what it reached there. recipe: the recipe it was trained by, as a document. calibration: the temperature by which scores are divided
-    before the softmax and the images that it was fitted on, or nothing. sha256: of the file it was read from, or empty.
+    what it was fitted on. figures: what it reached there. recipe: the recipe it was trained by, as a document.
+    calibration: the temperature by which scores are divided before the softmax and the images that it was fitted on, or
+    nothing. sha256: of the file it was read from, or empty.
     """
 
     entry: str

@@ -113,7 +113,9 @@ def train(
         classifier=classifier.cpu().eval(),
         recipe=recipe.model_dump(mode="json"),
         data={
-            "name": data.name, "manifest": data.manifest, "learned": data.manifest_of("train"),
+            "name": data.name,
+            "manifest": data.manifest,
+            "learned": data.manifest_of("train"),
             "train": len(data.split("train")),
         },
         figures={"training": curve[-1]} if curve else {},
