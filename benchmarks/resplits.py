@@ -77,7 +77,7 @@ def sharp_margins(codes: Tensor, known: Split, answers: Tensor, stage: Svm, clas
     folds, span = draw_folds(known, stage, 0), Span.of(codes)
     c, start, margins = choose_c(span.coordinates, known.labels, folds, stage, classes, 0)
     weights = span.undone(solve(span.coordinates, known.labels, start, c, stage, 0))
-    return fit_sharpness(margins, known.labels[folds >= 0]) * torch.addmm(weights[-1], answers, weights[:-1])
+    return fit_sharpness(margins, known.labels[folds >= 0]) * torch.addmm(weights[:, -1], answers, weights[:, :-1].T)
 
 
 def of_split(name: str, data: ImageSet, photos: Split, seed: int) -> dict[str, float]:

@@ -317,6 +317,7 @@ def small_recipe(data: ImageSet) -> Recipe:
 
 
 def test_weights_of_scaled_codes_are_undone() -> None:
-    codes, weights = torch.rand(9, 5) * 3 + 2, torch.randn(6, 4)
+    codes, weights = torch.rand(9, 5) * 3 + 2, torch.randn(4, 6)
     scale, plain = Scale.of(codes), Scale.of(codes).undone(weights)
-    assert torch.allclose(scale(codes) @ weights[:-1] + weights[-1], codes @ plain[:-1] + plain[-1], atol=1e-4)
+    margins = scale(codes) @ weights[:, :-1].T + weights[:, -1]
+    assert torch.allclose(margins, codes @ plain[:, :-1].T + plain[:, -1], atol=1e-4)

@@ -40,19 +40,21 @@ def test_the_optimum_is_liblinears(codes: tuple[Tensor, Tensor], c: float) -> No
     signs = np.where(codes[1].numpy()[:, None] == np.arange(10), 1.0, -1.0)
 
     def plain(weights: np.ndarray, biases: np.ndarray) -> float:
-        margins = codes[0].numpy().astype(np.float64) @ weights + biases
+        margins = codes[0].numpy().astype(np.float64) @ weights.T + biases
         slack = np.maximum(0, 1 - signs * margins)
         return float(0.5 * (weights**2).sum() + 0.5 * (biases**2).sum() + c * (slack**2).sum())
 
-    best = plain(theirs.coef_.T, theirs.intercept_)
-    ours = fit_weights(*codes, start=torch.zeros(codes[0].shape[1] + 1, 10), c=c, iterations=200)
-    assert plain(ours[:-1].numpy(), ours[-1].numpy()) == pytest.approx(best, rel=1e-3)
-    assert float(objective(ours, *codes, c)[0]) == pytest.approx(plain(ours[:-1].numpy(), ours[-1].numpy()), rel=1e-5)
-    answers = (codes[0] @ ours[:-1] + ours[-1]).argmax(1).numpy()
+    best = plain(theirs.coef_, theirs.intercept_)
+    ours = fit_weights(*codes, start=torch.zeros(10, codes[0].shape[1] + 1), c=c, iterations=200)
+    assert plain(ours[:, :-1].numpy(), ours[:, -1].numpy()) == pytest.approx(best, rel=1e-3)
+    assert float(objective(ours, *codes, c)[0]) == pytest.approx(
+        plain(ours[:, :-1].numpy(), ours[:, -1].numpy()), rel=1e-5
+    )
+    answers = (codes[0] @ ours[:, :-1].T + ours[:, -1]).argmax(1).numpy()
     assert (answers == theirs.predict(codes[0].numpy())).mean() > 0.995
 
 
-@pytest.mark.parametrize("stage", [{"solver": "lbfgs"}, {"solver": "sgd", "passes": 60}, {"memory_gb": 1e-6}])
+@pytest.mark.parametrize("stage", [{"solver": "newton"}, {"solver": "sgd", "passes": 60}, {"memory_gb": 1e-6}])
 @pytest.mark.parametrize("images", [40, 120])  # solved in the span of the codes, and as they are
 def test_codes_that_are_all_zero_end_in_one_answer(
     few_digits: ImageSet, caplog: pytest.LogCaptureFixture, stage: dict[str, Any], images: int
@@ -93,8 +95,8 @@ def test_at_the_recipes_own_costs_the_objective_is_liblinears(
     for c in stage.costs:
         theirs = LinearSVC(C=c, dual=False, intercept_scaling=1, tol=1e-6, max_iter=10_000)
         theirs.fit(numbers.double().numpy(), labels.numpy())
-        best = torch.from_numpy(np.vstack([theirs.coef_.T, theirs.intercept_]))
-        ours = fit_weights(numbers, labels, torch.zeros(numbers.shape[1] + 1, 10), c, stage.iterations)
+        best = torch.from_numpy(np.column_stack([theirs.coef_, theirs.intercept_]))
+        ours = fit_weights(numbers, labels, torch.zeros(10, numbers.shape[1] + 1), c, stage.iterations)
         values = [float(objective(weights, numbers.double(), labels, c)[0]) for weights in (ours.double(), best)]
         assert values[0] == pytest.approx(values[1], rel=1e-3), c
     assert "not converged" not in caplog.text
@@ -103,19 +105,55 @@ def test_at_the_recipes_own_costs_the_objective_is_liblinears(
 def test_an_easy_fit_ends_early_and_one_that_is_stopped_is_said(
     codes: tuple[Tensor, Tensor], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = list[float]()
-    real = linear_svm.objective
-    monkeypatch.setattr(linear_svm, "objective", lambda *given: looks.append(given[3]) or real(*given))
-    start = torch.zeros(65, 10)
-    found = fit_weights(*codes, start, 0.01, 500)
-    assert len(looks) < 100
-    looks.clear()
-    again = fit_weights(*codes, found, 0.01, 500)
-    assert len(looks) < 30
+    steps = list[float]()
+    real = linear_svm._newton_step
+    monkeypatch.setattr(linear_svm, "_newton_step", lambda *given: steps.append(given[3]) or real(*given))
+    start = torch.zeros(10, 65)
+    found = fit_weights(*codes, start, 0.01, 100)
+    assert 3 <= len(steps) <= 8
+    steps.clear()
+    again = fit_weights(*codes, found, 0.01, 100)
+    assert len(steps) == 1
     torch.testing.assert_close(again, found, rtol=1e-2, atol=1e-3)
     assert not caplog.text
-    fit_weights(*codes, start, 10.0, 15)
-    assert "c = 10: stopped after 15 iterations, not converged; set iterations higher" in caplog.text
+    fit_weights(*codes, start, 10.0, 3)
+    assert "c = 10: stopped after 3 iterations, not converged; set iterations higher" in caplog.text
+
+
+def test_classes_are_solved_each_on_its_own_however_many_at_once(
+    codes: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = fit_weights(*codes, torch.zeros(10, 65), 1.0, 100)
+    groups = list[int]()
+    real = linear_svm._by_newton
+    monkeypatch.setattr(linear_svm, "AT_ONCE", 3 * len(codes[0]) + 1)
+    monkeypatch.setattr(linear_svm, "_by_newton", lambda *given: groups.append(len(given[1])) or real(*given))
+    in_groups = fit_weights(*codes, torch.zeros(10, 65), 1.0, 100)
+    assert groups == [3, 3, 3, 1]
+    values = [float(objective(weights, *codes, 1.0)[0]) for weights in (in_groups, together)]
+    assert values[0] == pytest.approx(values[1], rel=5e-4)
+    torch.testing.assert_close(in_groups, together, rtol=0.05, atol=0.05)
+
+
+def test_a_step_that_goes_too_far_is_halved(codes: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps of ten times the length: without Armijo's rule the first would end above where it began."""
+    numbers, labels = codes
+    real = linear_svm._newton_step
+    monkeypatch.setattr(linear_svm, "_newton_step", lambda *given: tuple(10 * one for one in real(*given)))
+    values = [
+        float(objective(fit_weights(numbers, labels, torch.zeros(10, 65), 0.1, steps), numbers, labels, 0.1)[0])
+        for steps in (1, 2, 3, 100)
+    ]
+    assert values == sorted(values, reverse=True)
+    assert values[0] < 0.1 * 10 * len(labels)  # that of weights of 0
+    monkeypatch.undo()
+    best = float(objective(fit_weights(numbers, labels, torch.zeros(10, 65), 0.1, 100), numbers, labels, 0.1)[0])
+    assert values[-1] == pytest.approx(best, rel=2e-3)
+
+
+def test_codes_too_large_for_float32_end_the_run(codes: tuple[Tensor, Tensor]) -> None:
+    with pytest.raises(Diverged, match="the SVM's weights are not finite at c = 1; give a smaller c, or standardise"):
+        linear_svm.solve(codes[0] * 1e25, codes[1], torch.zeros(10, 65), 1.0, Svm(), 0)
 
 
 @pytest.mark.parametrize("c", [0.1, 10.0])
@@ -127,8 +165,8 @@ def test_in_the_span_of_few_codes_the_machine_is_the_same(c: float) -> None:
     span = Span.of(codes)
     assert span.coordinates.shape == (60, 59)
     torch.testing.assert_close(span.coordinates @ span.coordinates.T, codes @ codes.T, rtol=1e-4, atol=1e-2)
-    inside = fit_weights(span.coordinates, labels, torch.zeros(60, 4), c, 300)
-    plain = fit_weights(codes, labels, torch.zeros(501, 4), c, 300)
+    inside = fit_weights(span.coordinates, labels, torch.zeros(4, 60), c, 300)
+    plain = fit_weights(codes, labels, torch.zeros(4, 501), c, 300)
     values = [float(objective(weights, codes, labels, c)[0]) for weights in (span.undone(inside), plain)]
     assert values[0] == pytest.approx(values[1], rel=1e-4)
     torch.testing.assert_close(span.undone(inside), plain, rtol=1e-2, atol=1e-3)
@@ -138,7 +176,7 @@ def test_in_the_span_of_few_codes_the_machine_is_the_same(c: float) -> None:
 def test_averaged_sgd_comes_near_the_minimum(codes: tuple[Tensor, Tensor], number: int, c: float, most: float) -> None:
     """Also where ten passes over 120 codes would be few steps. Weights of 0 are at 10 to 400 times the minimum."""
     some, labels = codes[0][:number], codes[1][:number]
-    start = torch.zeros(65, 10)
+    start = torch.zeros(10, 65)
     least = float(objective(fit_weights(some, labels, start, c, 2000), some, labels, c)[0])
     found = fit_by_sgd(some, labels, start, c, 10, 0)
     assert float(objective(found, some, labels, c)[0]) < most * least
@@ -146,7 +184,7 @@ def test_averaged_sgd_comes_near_the_minimum(codes: tuple[Tensor, Tensor], numbe
 
 
 def test_averaged_sgd_is_nearer_after_more_passes(codes: tuple[Tensor, Tensor]) -> None:
-    start = torch.zeros(65, 10)
+    start = torch.zeros(10, 65)
     values = [float(objective(fit_by_sgd(*codes, start, 10.0, passes, 0), *codes, 10.0)[0]) for passes in (60, 240)]
     assert values[1] < 0.9 * values[0]
 
@@ -160,8 +198,8 @@ def test_cross_validation_chooses_as_a_loop_over_folds_would(codes: tuple[Tensor
     margins = torch.zeros(len(labels), 10)
     for fold in range(3):
         seen = folds != fold
-        weights = fit_weights(numbers[seen], labels[seen], torch.zeros(65, 10), chosen.c, 300)
-        margins[~seen] = numbers[~seen] @ weights[:-1] + weights[-1]
+        weights = fit_weights(numbers[seen], labels[seen], torch.zeros(10, 65), chosen.c, 300)
+        margins[~seen] = numbers[~seen] @ weights[:, :-1].T + weights[:, -1]
     torch.testing.assert_close(chosen.margins, margins, rtol=1e-2, atol=2e-2)
     wrong = {c: int((choose_c(numbers, labels, folds, Svm(c=c, iterations=300, folds=3), 10, 0).margins.argmax(1)
                      != labels).sum()) for c in stage.costs}  # fmt: skip
@@ -187,7 +225,7 @@ def test_a_rate_that_diverges_is_not_taken() -> None:
     labels = torch.arange(400) % 2
     codes = torch.randn(400, 8, generator=generator) + labels[:, None]
     codes[:, 0] = 1000.0
-    found = fit_by_sgd(codes, labels, torch.zeros(9, 2), 0.1, 5, 0)
+    found = fit_by_sgd(codes, labels, torch.zeros(2, 9), 0.1, 5, 0)
     assert found.isfinite().all()
     assert float(objective(found, codes, labels, 0.1)[0]) < 1.01 * 80  # 80 is that of weights of 0
 

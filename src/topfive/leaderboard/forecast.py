@@ -32,7 +32,8 @@ FEW = 64  # images that answering and coding are timed on
 TRIED = 6400  # descriptors that a fit is timed on
 ROUNDS = 2  # of it
 TIMED = 32_000_000  # numbers of codes that an SVM's step is timed on, 128 MB
-LOOKS = 80.0  # at all codes until an SVM has converged, about: 45 to 190 for systems on digits
+LOOKS = 60.0  # at all codes until an SVM has converged, about: 23 to 140 for systems on digits
+A_STEP = 6.0  # of them in a step of Newton's method
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe))
     coding = (time.perf_counter() - started) / len(few)
-    weights = torch.zeros(found.codes.shape[1] + 1, len(data.classes))
+    weights = torch.zeros(len(data.classes), found.codes.shape[1] + 1)
     times = max(1, min(8, TIMED // found.codes.numel()))
     codes, labels = found.codes.repeat(times, 1), found.labels.repeat(times)
     started = time.perf_counter()
@@ -173,7 +174,7 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
 
 def _solving(stage: Svm, images: int, length: int, classes: int, a_number: float) -> float:
     """Seconds of all fits on so many codes. a_number: seconds of a look at one number of a code."""
-    fits, looks = 1 + len(stage.costs) * stage.folds_of(images), min(LOOKS, 1.25 * stage.iterations)
+    fits, looks = 1 + len(stage.costs) * stage.folds_of(images), min(LOOKS, A_STEP * stage.iterations)
     if is_spanned(images, length):
         span = images**2 * (length + 10 * images)
         return (span + 2 * fits * looks * images**2 * classes) / multiplications_a_second()

@@ -133,8 +133,8 @@ class Svm(Strict):
 
     kind: Literal["svm"] = "svm"
     c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best by cross-validation
-    solver: Literal["auto", "lbfgs", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else L-BFGS
-    iterations: Count = 500  # of L-BFGS, at most; it ends where it has converged
+    solver: Literal["auto", "newton", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else Newton's
+    iterations: Count = 100  # of Newton's method, at most; it ends where it has converged
     passes: Count = 10  # of averaged SGD over the codes; 1,000 steps at least
     held_out: Annotated[float, Field(gt=0, lt=1)] = (
         0.1  # share of the training images that chooses c and the softmax's sharpness, where there is one fold

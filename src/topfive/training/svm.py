@@ -66,8 +66,8 @@ def fit_svm(
         sharpness = fit_sharpness(margins, fits[0].held_out_labels) if len(margins) else 1.0
     with torch.no_grad():
         scaled = [scale * fit.weights for scale, fit in zip(scales, fits, strict=True)]
-        machine.svm.weight.copy_(torch.cat([weights[:-1] for weights in scaled]).T)
-        machine.svm.bias.copy_(torch.stack([weights[-1] for weights in scaled]).sum(0))
+        machine.svm.weight.copy_(torch.cat([weights[:, :-1] for weights in scaled], 1))
+        machine.svm.bias.copy_(torch.stack([weights[:, -1] for weights in scaled]).sum(0))
         machine.sharpness.fill_(sharpness)
     return fits[0].broken
 
@@ -99,7 +99,7 @@ class Gathered(NamedTuple):
 
 
 class PartFit(NamedTuple):
-    """SVMs on one part of the codes. weights: (D + 1, classes). margins: (held out, classes), before the last fit."""
+    """SVMs on one part of the codes. weights: (classes, D + 1). margins: (held out, classes), before the last fit."""
 
     weights: Tensor
     sharpness: float
