@@ -112,12 +112,12 @@ def test_the_table_counts_pixels_and_keeps_each_protocol(tmp_path: Path, monkeyp
     protocols = ["10", Dense((256, 288))]
     rows = table(models, data, None, protocols, tmp_path / "kept")
     assert [(row.models, row.crops) for row in rows] == [
-        (1, 10), (1, "dense@256+288"), (2, 10), (2, "dense@256+288"),
+        ((1,), 10), ((1,), "dense@256+288"), ((1, 2), 10), ((1, 2), "dense@256+288"),
     ]  # fmt: skip
     cost = score(models[0], data, crops=protocols[1]).cost
     assert 4 * 37 * 37 / 32**2 < cost < 16 * 41 * 41 / 32**2  # no image is more than four times as long as wide
     assert [row.cost for row in rows] == [10, pytest.approx(cost), 20, pytest.approx(2 * cost)]
-    text = to_text(rows).splitlines()
+    text = to_text(rows, ["a", "b"]).splitlines()
     assert text[2].split()[:3] == ["1", "dense@256+288", f"{cost:.1f}"]
     assert text[0].index("cost") + len("cost") == text[2].index(f"{cost:.1f}") + len(f"{cost:.1f}")  # columns end alike
     assert text[-2] == "cost of dense: pixels of the whole images over those of a crop"

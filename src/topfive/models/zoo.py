@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from topfive.errors import Misused, look_up, nearest
+from topfive.errors import Misused, UnknownName, look_up, nearest
 from topfive.layers import Classifier
 from topfive.models import (
     alexnet,
@@ -84,6 +84,8 @@ def build(name: str, classes: int | None = None, **arguments: Any) -> Classifier
     check_side(name, card, image)
     try:
         return card.builder(name, classes, image, **arguments)
+    except UnknownName:  # which says all by itself
+        raise
     except (ValueError, Misused) as error:  # a value out of range, such as a dropout of 2
         raise Misused(f"{name}: cannot be built with {arguments} ({error}); change the value") from error
 
