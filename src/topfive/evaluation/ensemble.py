@@ -99,8 +99,8 @@ def average(each: Sequence[Scores | str | Path], weights: Sequence[float] | None
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch compute in this thread alone: one keeps up with a disk, and others, as they wait for each other
-    beside the threads that read, took 1.5x of the whole time on two cores (benchmarks/bench_judging.py)."""
+    """Let torch compute in this thread alone: one keeps up with a disk, and more would wait for each other on the cores
+    that the threads need which read (benchmarks/bench_judging.py)."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

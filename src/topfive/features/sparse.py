@@ -10,7 +10,7 @@ Steps along the gradient, as FISTA's, are no way to the lasso here: words of SIF
 end up to 0.5 away from codes whose numbers are 0.1. A splitting solves the squares exactly in each step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -101,10 +101,8 @@ def lasso(descriptors: Tensor, words: Tensor, penalty: float, steps: int = STEPS
 
         none = torch.zeros((), dtype=torch.long, device=codes.device)
         begin = none, codes, torch.zeros_like(codes), none == 0
-        found: tuple[Tensor, ...] = while_loop(  # type: ignore[no-untyped-call]
-            lambda taken, *rest: (taken < steps) & rest[-1], once_more, begin
-        )
-        return found[2]
+        loop: Callable[..., tuple[Tensor, ...]] = while_loop  # torch gives it no types
+        return loop(lambda taken, *rest: (taken < steps) & rest[-1], once_more, begin)[2]
     if codes.is_meta:  # numbers that are not there do not stand still; they are here to be counted
         return codes
     left, moving, rows = descriptors, codes, torch.arange(number, device=descriptors.device)
