@@ -33,6 +33,8 @@ LEAST_SLACK = 3.0  # seconds besides, which the measuring at the start of a run 
 LEAST_SHARE = 0.25  # of its recipe that an entry must get to be in a contest that did not name its entries
 LEAST_IMAGES = 200  # that an SVM is fitted on, however short its share
 LEAST_DESCRIPTORS = 20_000  # that a codebook is learned from
+# Others stand for their years: the same codes, but with a kernel, with an extra's key-points, without locality.
+ONLY_ASKED = {"hog_rbf", "sift_keypoints_2009", "sparse_coding_2010"}
 
 
 @dataclass
@@ -124,12 +126,10 @@ class Plan:
     slots: list[Slot]
     left_out: list[str] = field(default_factory=list)
 
-    def leave_out(self, entry: str, need: float) -> None:
-        """Note that an entry nobody asked for is too dear for the minutes."""
-        self.left_out.append(
-            f"{entry}: left out, its recipe is forecast to take {need / 60:.0f} minutes; "
-            "name it in --entries to have it"
-        )
+    def leave_out(self, slot: Slot, why: str) -> None:
+        """Drop an entry that nobody asked for, and note why."""
+        self.slots.remove(slot)
+        self.left_out.append(f"{slot.entry}: left out, {why}; name it in --entries to have it")
 
     @property
     def content(self) -> tuple[str, float, list[str]]:
@@ -220,6 +220,7 @@ def make_plan(data: ImageSet, asked: list[str], minutes: float, started: float) 
         raise Misused(f"--entries: two models go by one name in {', '.join(called)}; rename a file or its folder")
     if not asked:
         _leave_out_hopeless(plan, time.perf_counter() - started)
+        _leave_out_doubles(plan)
     plan.slots.sort(key=lambda slot: slot.need)
     share_out(plan.slots, minutes * 60 - (time.perf_counter() - started))
     return plan
@@ -247,7 +248,7 @@ def lineage(data: ImageSet) -> list[str]:
     return [
         name for name, card in ZOO.items()
         if side >= card.smallest_photo and not card.trained_as and default_recipe(name) is not None
-        and card.family != "hand_made"  # whose time is still to be brought down
+        and name.removesuffix("_small") not in ONLY_ASKED
     ]  # fmt: skip
 
 
@@ -276,8 +277,19 @@ def _leave_out_hopeless(plan: Plan, spent: float, certainty: float = 1.0) -> Non
         dearest = max(plan.slots, key=lambda slot: slot.need)
         if dearest.seconds >= certainty * dearest.need * (1.0 if ZOO[dearest.entry].small else LEAST_SHARE):
             return
-        plan.slots.remove(dearest)
-        plan.leave_out(dearest.entry, dearest.need)
+        plan.leave_out(dearest, f"its recipe is forecast to take {dearest.need / 60:.0f} minutes")
+
+
+def _leave_out_doubles(plan: Plan) -> None:
+    """Drop the small form of a hand-made system that takes part itself.
+
+    Both forms of a network stay: from few photos its small form often learns more.
+    """
+    here = {slot.entry for slot in plan.slots}
+    for slot in list(plan.slots):
+        whole = slot.entry.removesuffix("_small")
+        if ZOO[slot.entry].family == "hand_made" and whole != slot.entry and whole in here:
+            plan.leave_out(slot, f"{whole} is the same system for photos of this size")
 
 
 def check_name(name: str) -> None:
