@@ -34,7 +34,8 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import Split
 from topfive.data.loader import Batch, TrainingLoader
 from topfive.models import ZOO, build
-from topfive.recipes.recipe import Sgd, open_recipe
+from topfive.recipes.reading import open_recipe
+from topfive.recipes.stages import Sgd
 from topfive.training.checkpoint import Progress
 from topfive.training.loop import SgdLoop
 from topfive.training.optimizer import build_optimizer

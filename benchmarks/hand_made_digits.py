@@ -28,7 +28,7 @@ from topfive.features import (
 )  # fmt: skip
 from topfive.features.kernel_map import Kernel, kernel_map
 from topfive.models.coded import Channel, CodedSvm, Projection
-from topfive.recipes.recipe import Fit, Svm
+from topfive.recipes.stages import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.svm import fit_svm
 

@@ -29,7 +29,7 @@ from topfive.data.imageset import ImageSet, Split, subset
 from topfive.evaluation.calibration import fit_sharpness
 from topfive.models import build
 from topfive.models.coded import CodedSvm
-from topfive.recipes.recipe import Fit, Svm
+from topfive.recipes.stages import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
 from topfive.training.linear_svm import Span, choose_c, solve

@@ -15,7 +15,8 @@ from topfive import features
 from topfive.cli.app import app
 from topfive.leaderboard.board import COLUMNS
 from topfive.models.zoo import ZOO
-from topfive.recipes.recipe import Fit, Geometry, Recipe, Sgd, Svm, Values
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Geometry, Sgd, Svm, Values
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

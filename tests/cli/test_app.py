@@ -30,7 +30,7 @@ from topfive.data import open_data
 from topfive.evaluation import evaluate, load_scores
 from topfive.models import load
 from topfive.models.zoo import ZOO, build
-from topfive.recipes.recipe import open_recipe, published
+from topfive.recipes.reading import open_recipe, published
 from topfive.serving.sitting import Sitting
 
 FIXED = ["--set", "precision.layout=contiguous", "--set", "precision.autocast=float32", "--set", "precision.compile=no"]

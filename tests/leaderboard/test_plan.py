@@ -23,7 +23,9 @@ from topfive.leaderboard.plan import Plan, Slot, divide, load_plan, make_plan, s
 from topfive.models import build
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.modelfile import Geometry, Model, save
-from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
+from topfive.recipes.reading import open_recipe
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Svm
 from topfive.training.tailoring import fit_recipe
 
 SMALL_LINEAGE = {

@@ -20,7 +20,9 @@ from topfive.features.words import Words
 from topfive.models import build
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.modelfile import Model
-from topfive.recipes.recipe import Fit, Recipe, Svm, open_recipe
+from topfive.recipes.reading import open_recipe
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Svm
 from topfive.training import train
 from topfive.training.codebook import (
     fit_channels,

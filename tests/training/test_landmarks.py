@@ -13,7 +13,7 @@ from topfive.features import Landmarks
 from topfive.models import build
 from topfive.models.coded import CodedSvm
 from topfive.models.hog_svm import KernelHog
-from topfive.recipes.recipe import Fit, Svm
+from topfive.recipes.stages import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
 from topfive.training.svm import fit_svm

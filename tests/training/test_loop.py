@@ -14,7 +14,8 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet
 from topfive.errors import Diverged
 from topfive.models import build
-from topfive.recipes.recipe import Optimizer, Precision, Recipe, Schedule, Sgd
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Optimizer, Precision, Schedule, Sgd
 from topfive.training import checkpoint, train
 from topfive.training.checkpoint import Progress
 from topfive.training.history import History, read

@@ -6,7 +6,7 @@ from torch import nn
 
 from topfive.models import build
 from topfive.models.modelfile import lay_out
-from topfive.recipes.recipe import Optimizer
+from topfive.recipes.stages import Optimizer
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from topfive.errors import UnknownName
-from topfive.recipes.recipe import Schedule
+from topfive.recipes.stages import Schedule
 from topfive.training.schedule import KINDS, rate
 
 WHOLE = st.floats(0, 1)

@@ -12,7 +12,8 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
 from topfive.errors import BadData
 from topfive.models import build
-from topfive.recipes.recipe import Recipe, Values
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Values
 from topfive.training import statistics
 from topfive.training.statistics import colour_basis, set_values
 

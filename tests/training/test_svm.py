@@ -17,7 +17,7 @@ from topfive.evaluation import judge, score
 from topfive.models import build
 from topfive.models.coded import CodedSvm
 from topfive.models.modelfile import Model
-from topfive.recipes.recipe import Fit, Svm
+from topfive.recipes.stages import Fit, Svm
 from topfive.training import linear_svm, svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes

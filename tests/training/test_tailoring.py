@@ -10,7 +10,8 @@ from topfive.data import open_data
 from topfive.data.imageset import ClassLabel, ImageSet, Split
 from topfive.errors import BadRecipe, Misused, UnknownName
 from topfive.models.zoo import ZOO, build
-from topfive.recipes.recipe import Fit, Sgd, Svm, open_recipe, published
+from topfive.recipes.reading import open_recipe, published
+from topfive.recipes.stages import Fit, Sgd, Svm
 from topfive.training.tailoring import crop_side, fit_recipe, geometry_of, photo_side
 
 SMALL = sorted(name.removesuffix(".small") for name in published() if name.endswith(".small"))

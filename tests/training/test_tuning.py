@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.models import build
-from topfive.recipes.recipe import Precision
+from topfive.recipes.stages import Precision
 from topfive.training import tuning
 from topfive.training.tuning import Choice, choices, choose
 

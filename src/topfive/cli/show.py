@@ -14,7 +14,8 @@ from topfive.models.count import Side, count, total
 from topfive.models.receptive import receptive_fields
 from topfive.models.stages import Stage, stages_of
 from topfive.models.zoo import ZOO, arguments_of, build, choices_of
-from topfive.recipes.recipe import compare, open_recipe, published
+from topfive.recipes.reading import open_recipe, published
+from topfive.recipes.recipe import compare
 
 WIDTH = 200  # no table is so wide: nothing is cut
 

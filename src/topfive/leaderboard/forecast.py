@@ -16,7 +16,8 @@ from topfive.models.coded import CodedSvm
 from topfive.models.hog_svm import KernelHog
 from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
-from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Sgd, Svm
 from topfive.training.codebook import FITS, PER_IMAGE, fitted_channels, has, sample_descriptors
 from topfive.training.codes import centres_of, extract_codes
 from topfive.training.linear_svm import by_sgd, objective

@@ -20,7 +20,9 @@ from topfive.files import read_json, write_json
 from topfive.leaderboard.forecast import answering_seconds, forecast, glance, with_precision
 from topfive.models.modelfile import FILE_NAME, load
 from topfive.models.zoo import ZOO
-from topfive.recipes.recipe import Fit, Recipe, Svm, parse
+from topfive.recipes.reading import parse
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Svm
 from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 
 log = logging.getLogger("topfive")

@@ -29,7 +29,7 @@ from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.features.words import Words
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.hog_svm import KernelHog
-from topfive.recipes.recipe import Fit
+from topfive.recipes.stages import Fit
 from topfive.training.codes import extract_codes
 
 log = logging.getLogger("topfive")

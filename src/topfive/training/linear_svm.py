@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from topfive.errors import Diverged
-from topfive.recipes.recipe import Svm
+from topfive.recipes.stages import Svm
 from topfive.training.codes import KeptCodes
 
 log = logging.getLogger("topfive")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from topfive.data.draws import step_seed
 from topfive.data.loader import Batch, TrainingLoader
 from topfive.errors import Diverged
-from topfive.recipes.recipe import Sgd
+from topfive.recipes.stages import Sgd
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
 from topfive.training.history import History

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from topfive.recipes.recipe import Optimizer
+from topfive.recipes.stages import Optimizer
 
 
 def build_optimizer(classifier: nn.Module, settings: Optimizer) -> torch.optim.SGD:

@@ -22,7 +22,9 @@ from topfive.files import read_json, write_json, write_text
 from topfive.layers import Classifier
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
-from topfive.recipes.recipe import Recipe, Sgd, Svm, compare, parse
+from topfive.recipes.reading import parse
+from topfive.recipes.recipe import Recipe, compare
+from topfive.recipes.stages import Sgd, Svm
 from topfive.training import checkpoint, history
 from topfive.training.checkpoint import Progress, under
 from topfive.training.codebook import fit_channels

@@ -3,7 +3,7 @@
 import math
 
 from topfive.errors import look_up
-from topfive.recipes.recipe import Schedule
+from topfive.recipes.stages import Schedule
 
 
 def constant(done: float, schedule: Schedule, epochs: float) -> float:

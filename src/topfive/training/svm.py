@@ -20,7 +20,7 @@ from topfive.evaluation.calibration import fit_sharpness
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
-from topfive.recipes.recipe import Svm
+from topfive.recipes.stages import Svm
 from topfive.training.codebook import fit_quantiser, fitted_channels
 from topfive.training.codes import KeptCodes, extract_codes
 from topfive.training.linear_svm import Scale, Span, choose_c, solve

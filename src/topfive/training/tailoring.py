@@ -8,7 +8,9 @@ from topfive.data.imageset import ImageSet, evenly
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
 from topfive.models.zoo import ZOO, options
-from topfive.recipes.recipe import Fit, Recipe, Sgd, Svm, open_recipe, published
+from topfive.recipes.reading import open_recipe, published
+from topfive.recipes.recipe import Recipe
+from topfive.recipes.stages import Fit, Sgd, Svm
 
 LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
 LEAST_BATCH = 16

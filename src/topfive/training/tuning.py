@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from topfive.models.modelfile import lay_out
-from topfive.recipes.recipe import Precision
+from topfive.recipes.stages import Precision
 from topfive.training.loss import Output, loss_of
 
 log = logging.getLogger("topfive")
