@@ -21,7 +21,7 @@ from topfive.recipes.stages import Fit, Svm
 from topfive.training import linear_svm, svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
-from topfive.training.linear_svm import Span, choose_c, fit_by_sgd, fit_weights, objective
+from topfive.training.linear_svm import Span, Steep, choose_c, fit_by_sgd, fit_weights, objective
 from topfive.training.svm import draw_folds, fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
@@ -114,10 +114,58 @@ def test_an_easy_fit_ends_early_and_one_that_is_stopped_is_said(
     steps.clear()
     again = fit_weights(*codes, found, 0.01, 100)
     assert len(steps) == 1
-    torch.testing.assert_close(again, found, rtol=1e-2, atol=1e-3)
+    values = [float(objective(weights, *codes, 0.01)[0]) for weights in (again, found)]
+    assert values[0] <= values[1] < values[0] * (1 + linear_svm.CONVERGED)
     assert not caplog.text
     fit_weights(*codes, start, 10.0, 3)
     assert "c = 10: stopped after 3 iterations, not converged; set iterations higher" in caplog.text
+
+
+def alike(number: int, length: int) -> Tensor:
+    """Codes whose numbers rise and fall together: a few directions hold nearly all of what differs."""
+    generator = torch.Generator().manual_seed(3)
+    hidden = torch.randn(number, length, generator=generator) * torch.arange(1, length + 1) ** -1.0
+    return hidden @ torch.linalg.qr(torch.randn(length, length, generator=generator)).Q * length**0.5
+
+
+def test_steep_directions_are_those_of_the_codes() -> None:
+    numbers = alike(1600, 50)
+    steep = Steep.of(numbers)
+    assert len(steep.directions) == 1600 // linear_svm.LOOKED_AT // linear_svm.KEPT
+    torch.testing.assert_close(steep.directions @ steep.directions.T, torch.eye(50), rtol=0, atol=1e-3)
+    rows = torch.linspace(0, 1599, 200).long()  # those that are looked at, of which each direction has its mean square
+    seen = torch.nn.functional.pad(numbers[rows], (0, 1), value=1.0) @ steep.directions.T
+    torch.testing.assert_close(seen.square().mean(0), steep.squares, rtol=1e-3, atol=1e-5)
+    # A gradient along a direction is divided by the curvature there, as a multiple of the least one.
+    curve = 1 + 8.0 * steep.squares
+    levelled = steep.levelled(steep.directions, torch.tensor(8.0).expand(50))
+    torch.testing.assert_close(levelled, steep.directions * (curve[-1] / curve)[:, None], rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("codes", [torch.zeros(40, 6), torch.ones(3, 5), torch.eye(6)[:1], alike(30, 4) * 1e-4])
+def test_codes_with_few_directions_or_none_have_steep_ones_all_the_same(codes: Tensor) -> None:
+    steep = Steep.of(codes)
+    assert 1 <= len(steep.squares) <= len(codes)
+    assert steep.levelled(torch.ones(2, codes.shape[1] + 1), torch.tensor([0.0, 5.0])).isfinite().all()
+
+
+def test_codes_that_rise_and_fall_together_take_few_looks_for_what_is_steep(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = alike(2000, 300)
+    labels = (numbers @ torch.randn(300, 10, generator=torch.Generator().manual_seed(5))).argmax(1)
+    looks = list[int]()
+    real = linear_svm._add_products
+    monkeypatch.setattr(linear_svm, "_add_products", lambda *given: looks.append(len(given[1])) or real(*given))
+
+    def fitted() -> tuple[float, int]:
+        looks.clear()
+        weights = fit_weights(numbers, labels, torch.zeros(10, 301), 0.1, 100)
+        return float(objective(weights, numbers, labels, 0.1)[0]), sum(looks)
+
+    value, few = fitted()
+    monkeypatch.setattr(Steep, "levelled", lambda self, gradient, pull: gradient.clone())
+    plain, many = fitted()
+    assert value == pytest.approx(plain, rel=1e-3)
+    assert few < many / 2
 
 
 def test_classes_are_solved_each_on_its_own_however_many_at_once(
