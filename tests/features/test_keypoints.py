@@ -10,8 +10,9 @@ from sklearn.datasets import load_sample_image
 
 from topfive.errors import MissingExtra
 from topfive.features import KeypointSift, regions_of
+from topfive.features.pyramid import PYRAMID
 from topfive.models import build
-from topfive.models.sift_bow_2009 import GRIDS, KeypointChannel
+from topfive.models.sift_bow_2009 import KeypointChannel
 
 
 def pixels(side=128):
@@ -60,7 +61,7 @@ def test_a_channel_codes_each_image_by_its_own_places():
     codes = channel(images)
     assert codes.shape == (3, 21 * 300)
     places, descriptors = channel.describe.found(channel.grey(images)[0])
-    torch.testing.assert_close(codes[0], channel.code(descriptors[None], regions_of(places, GRIDS))[0])
+    torch.testing.assert_close(codes[0], channel.code(descriptors[None], regions_of(places, PYRAMID))[0])
     assert not torch.equal(codes[0], codes[1])
     assert float(codes[2].abs().max()) == 0
     torch.testing.assert_close(channel(images[1:2])[0], codes[1])

@@ -31,6 +31,12 @@ def test_codes_are_those_of_a_slow_loop():
             assert codes[row, column] == sum(int(bit) << place for place, bit in enumerate(bits))
 
 
+def test_a_flat_image_has_neighbours_as_bright_as_its_pixels():
+    levels = (torch.arange(256) / 255).view(256, 1, 1, 1).expand(256, 1, 3, 3)
+    for circle in (False, True):
+        assert (Lbp(1, circle=circle).codes(levels) == 255).all()
+
+
 def test_on_a_circle_they_are_scikit_images():
     image = torch.randint(0, 1000, (1, 1, 40, 40), generator=torch.Generator().manual_seed(0))
     theirs = local_binary_pattern(image[0, 0].numpy(), 8, 1)

@@ -26,13 +26,15 @@ from topfive.models.modelfile import Geometry, Model, save
 from topfive.recipes.reading import open_recipe
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Svm
-from topfive.training.tailoring import fit_recipe
+from topfive.training.codebook import has, sample_descriptors
+from topfive.training.tailoring import fit_recipe, geometry_of
 
 SMALL_LINEAGE = {
     "pixels_linear", "mlp", "hog_svm", "lenet5", "cifar10_cuda_convnet", "cifar_resnet20",
     "alexnet_small", "resnet18_b_small", "kmeans_2011",
     "sift_bow_2009_small", "nec_2010_small", "xrce_2011_small",
 }  # fmt: skip
+LEARNED = "what is learned before on"
 NEEDS = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=12)
 
 
@@ -135,11 +137,45 @@ def test_what_is_learned_before_an_svm_is_cut_with_it() -> None:
     fits = [stage for stage in slot.opened().stage if isinstance(stage, Fit)]
     assert [stage.descriptors for stage in fits] == [50_000, 50_000]
     assert slot.changes == [
-        "fitted on 500 of 2,000 images, what is learned before on as many fewer descriptors, to keep to the minutes"
+        "fitted on 500 of 2,000 images, what is learned before on 50,000 descriptors at most, to keep to the minutes"
     ]
     slot = Slot("xrce_2011_small", recipe=recipe.model_dump(mode="json"), need=100.0, seconds=1.0)
     slot.settle(20_000)
     assert [stage.descriptors for stage in slot.opened().stage if isinstance(stage, Fit)] == [20_000, 20_000]
+
+
+@pytest.mark.parametrize(
+    ("name", "images", "seconds", "kept", "said"),
+    [
+        (
+            "xrce_2011_small",
+            150,
+            25.0,
+            (None, [50_000, 50_000]),
+            "what is learned before on 50,000 descriptors at most",
+        ),
+        (
+            "xrce_2011_small",
+            150,
+            -3.0,
+            (None, [20_000, 20_000]),
+            "what is learned before on 20,000 descriptors at most",
+        ),
+        ("hog_rbf", 1000, 50.0, (500, [200_000]), "fitted on 500 of 1,000 images"),
+        ("hog_rbf", 150, 50.0, (None, [200_000]), ""),
+    ],
+)
+def test_what_is_cut_is_said_and_no_more(
+    name: str, images: int, seconds: float, kept: tuple[int | None, list[int]], said: str
+) -> None:
+    slot = Slot(name, recipe=open_recipe(f"{name}.small").model_dump(mode="json"), need=100.0, seconds=seconds)
+    slot.settle(images)
+    stages = slot.opened().stage
+    assert isinstance(stages[-1], Svm)
+    assert (stages[-1].images, [one.descriptors for one in stages if isinstance(one, Fit)]) == kept
+    assert [change for change in slot.changes if "minutes were left" not in change] == (
+        [f"{said}, to keep to the minutes"] if said else []
+    )
 
 
 @pytest.mark.parametrize("name", ["sift_bow_2009_small", "xrce_2011_small", "sparse_coding_2010_small", "kmeans_2011"])
@@ -164,13 +200,17 @@ def test_fits_are_forecast_from_two_rounds_of_a_few_descriptors(
     assert isinstance(classifier, CodedSvm)
     before = {key: value.clone() for key, value in classifier.state_dict().items()}
     seconds = forecasting.fit_seconds(classifier, recipe, few)
-    assert met and {(count, rounds) for _, count, rounds in met} == {(6400, 2)}
+    assert met and {(count, rounds) for _, count, rounds in met} == {(8192, 2)}
+    # The fits that will be made, on all descriptors of the 40 images; those of a few batches end before their rounds.
     stages = {stage.kind: stage for stage in recipe.stage if isinstance(stage, Fit)}
-    rounds = {
-        kind: stage.iterations if kind in ("kmeans", "dictionary", "gmm") else 2 for kind, stage in stages.items()
-    }
-    descriptors = 40 * 100  # of the 40 images
-    assert seconds == pytest.approx(sum(rounds[kind] * descriptors / 6400 for kind, _, _ in met))
+    expected = 0.0
+    for kind, channel in [(kind, one) for kind in stages for one in classifier.channels.values()]:
+        if isinstance(channel, Channel) and has(channel, kind):
+            sample = sample_descriptors(channel, few.split("train"), geometry_of(recipe), 0, 200_000, raw=True)[0]
+            count = min(stages[kind].descriptors, len(sample))
+            batches = 200 * 4096 / count if kind in ("kmeans", "dictionary") else 1e9
+            expected += min(2 if kind in ("pca", "whitening") else stages[kind].iterations, batches) * count / 8192
+    assert seconds == pytest.approx(expected)
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
 
 

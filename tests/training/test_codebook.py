@@ -213,14 +213,14 @@ def test_the_best_c_is_chosen_and_its_path_told(few_digits: ImageSet, caplog: py
     assert isinstance(net, CodedSvm) and isinstance(one, CodedSvm)
     assert torch.allclose(net.svm.weight, one.svm.weight, rtol=0.1, atol=1e-2)
     assert "c = 1e-07:" in caplog.text
-    assert f"of {len(few_digits.split('train'))} wrong in 5 folds" in caplog.text
+    assert f"of {len(few_digits.split('train'))} codes wrong in 5 folds" in caplog.text
 
 
 def test_one_share_chooses_where_one_fold_is_asked(few_digits: ImageSet, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="topfive")
     net, split = build("hog_svm", 10, image=16), few_digits.split("train")
     fit_svm(net, Svm(c=(1e-7, 0.1), iterations=60, held_out=0.3, folds=1), split, Geometry(16, 16), 0, 1)
-    assert "wrong of the held-out images" in caplog.text
+    assert "codes wrong, held out" in caplog.text
 
 
 def test_codes_beyond_the_memory_are_kept_at_one_bit_a_number(

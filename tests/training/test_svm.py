@@ -69,7 +69,7 @@ def test_codes_that_are_all_zero_end_in_one_answer(
         net.svm.bias, (2 * split.labels.bincount(minlength=10) - len(split)) / (1 + len(split)), atol=0.05
     )
     assert net(torch.rand(2, 3, 32, 32)).isfinite().all()
-    assert "all codes are 0, so every image will get one answer; give other settings" in caplog.text
+    assert "all codes are equal, so every image will get one answer; give other images, or settings" in caplog.text
 
 
 def coded_digits(digits: ImageSet, name: str, **arguments: int) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,11 @@ def photos(tmp_path: Path) -> ImageSet:
     return open_data(tmp_path)
 
 
+def test_there_are_no_more_landmarks_than_images(digits: ImageSet) -> None:
+    assert fit_recipe("hog_rbf", digits)[0].model["landmarks"] == 1000
+    assert fit_recipe("hog_rbf", digits, settings={"model.landmarks": "30"})[0].model["landmarks"] == 30
+
+
 @pytest.mark.parametrize(("entry", "small"), [("alexnet", "alexnet_small"), ("resnet18_b", "resnet18_b_small")])
 def test_an_entry_for_photos_names_its_form_for_small_images(digits: ImageSet, entry: str, small: str) -> None:
     with pytest.raises(

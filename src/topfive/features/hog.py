@@ -45,8 +45,8 @@ class Hog(nn.Module):
 
     def length(self, height: int, width: int) -> int:
         """D, how many numbers describe an image of height x width px."""
-        blocks = (height // self.cell - self.block + 1) * (width // self.cell - self.block + 1)
-        return blocks * self.block**2 * self.orientations
+        rows, columns = (max(0, side // self.cell - self.block + 1) for side in (height, width))
+        return rows * columns * self.block**2 * self.orientations
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, C, H, W), not negative, at least one block high and wide. Returns (N, D) in [0, 1].
@@ -82,7 +82,7 @@ class Hog(nn.Module):
             return self.shared_histograms(down, across)
         down, across = (one[:, : rows * self.cell, : columns * self.cell] for one in (down, across))
         squares = torch.addcmul(down * down, across, across).float()
-        magnitude = squares.clamp_min(1e-36).sqrt()  # not 0, where the root has no slope
+        magnitude = root(squares)
         bins = self.orientations + 1  # the last one is the first again, after half a turn
         cells = torch.arange(number * rows * columns, device=down.device).view(number, rows, 1, columns, 1)
         blocks = number, rows, self.cell, columns, self.cell
@@ -102,7 +102,7 @@ class Hog(nn.Module):
 
     def shared_histograms(self, down: Tensor, across: Tensor) -> Tensor:
         """As `histograms`, each vote shared between the two bins and the four cells with the nearest middles."""
-        magnitude = torch.addcmul(down * down, across, across).float().clamp_min(1e-36).sqrt()
+        magnitude = root(torch.addcmul(down * down, across, across).float())
         middles = torch.arange(self.orientations, device=down.device).view(-1, 1, 1) + 0.5
         apart = (self.turn(down, across).float()[:, None] - middles).abs()
         votes = magnitude[:, None] * (1 - torch.minimum(apart, self.orientations - apart)).clamp_min(0)  # (N, O, H, W)
@@ -118,6 +118,11 @@ class Hog(nn.Module):
         """The constants, for print(network)."""
         return (f"cell={self.cell}, block={self.block}, orientations={self.orientations}, "
                 f"square_root={self.square_root}, signed={self.signed}, shared={self.shared}")  # fmt: skip
+
+
+def root(squares: Tensor) -> Tensor:
+    """Their square roots, whose slope at 0 is 0 in place of infinite."""
+    return squares.clamp_min(1e-36).sqrt() * (squares > 0)
 
 
 def strongest_gradient(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,12 +81,11 @@ class Lbp(nn.Module):
             return around[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
         for bit, (down, right) in enumerate(NEIGHBOURS):
-            neighbour = at(down, right)
+            brighter = at(down, right) - centre  # of which 0 is interpolated exactly, as no brightness is
             if self.circle and down and right:
-                across = (1 - DIAGONAL) * centre + DIAGONAL * at(0, right)
-                below = (1 - DIAGONAL) * at(down, 0) + DIAGONAL * neighbour
-                neighbour = (1 - DIAGONAL) * across + DIAGONAL * below
-            codes.add_(neighbour >= centre, alpha=1 << bit)
+                across, below = at(0, right) - centre, at(down, 0) - centre
+                brighter = DIAGONAL * ((1 - DIAGONAL) * (across + below) + DIAGONAL * brighter)
+            codes.add_(brighter >= 0, alpha=1 << bit)
         return codes
 
     def forward(self, images: Tensor) -> Tensor:

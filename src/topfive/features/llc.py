@@ -2,6 +2,8 @@
 
 A descriptor is written as a sum of its five nearest words with weights that add up to 1, found in closed form; each
 region keeps the greatest weight that any of its descriptors gave to a word.
+
+Departs from the paper, which scales the whole pyramid's code to length 1: here each region's is.
 """
 
 import torch

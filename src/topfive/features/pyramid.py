@@ -15,6 +15,7 @@ from topfive.errors import BadShape, Misused
 
 Grid = tuple[int, int]  # rows, columns
 Pooling = Literal["sum", "max"]
+PYRAMID: tuple[Grid, ...] = ((1, 1), (2, 2), (4, 4))  # of the paper, without its weights of the levels
 
 
 class Regions(nn.Module):

@@ -18,7 +18,7 @@ from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Sgd, Svm
-from topfive.training.codebook import FITS, PER_IMAGE, fitted_channels, has, sample_descriptors
+from topfive.training.codebook import FITS, KMEANS_BATCH, PER_IMAGE, fitted_channels, has, kmeans, sample_descriptors
 from topfive.training.codes import centres_of, extract_codes
 from topfive.training.linear_svm import by_sgd, objective
 from topfive.training.run import try_out
@@ -30,10 +30,11 @@ from topfive.training.tuning import PROBE, Choice, time_steps
 log = logging.getLogger("topfive")
 
 FEW = 64  # images that answering and coding are timed on
-TRIED = 6400  # descriptors that a fit is timed on
+TRIED = 2 * KMEANS_BATCH  # descriptors that a fit is timed on
 ROUNDS = 2  # of it
 TIMED = 32_000_000  # numbers of codes that an SVM's step is timed on, 128 MB
-LOOKS = 60.0  # at all codes until an SVM has converged, about: 23 to 140 for systems on digits
+KMEANS_STEPS = 200  # until k-means brings no more, about: 117 to 285 for systems on digits
+LOOKS = 60.0  # at all codes until an SVM has converged, about: 45 to 110 for systems on digits
 A_STEP = 6.0  # of them in a step of Newton's method
 
 
@@ -115,33 +116,43 @@ def statistics_seconds(classifier: Classifier, recipe: Recipe, data: ImageSet) -
 
 def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of the stages that fit channels: descriptors of their samples, and two rounds of each fit of a few."""
+    train, geometry = data.split("train"), geometry_of(recipe)
+    few, seconds = evenly(train, FEW), 0.0
     stages = [stage for stage in recipe.stage if isinstance(stage, Fit)]
     if not stages or not isinstance(classifier, CodedSvm):
         return 0.0
-    marks = [min(len(data.split("train")), len(one.compare.turn)) for one in classifier.channels.values()
-             if isinstance(one, KernelHog)]  # fmt: skip
-    if marks:  # codes of a few images, whose kernel is taken apart
-        return sum(10 * number**3 for number in marks) / multiplications_a_second()
-    few, seconds = evenly(data.split("train"), FEW), 0.0
+    for channel in classifier.channels.values():
+        if isinstance(channel, KernelHog):  # codes of a few images, whose kernel is taken apart
+            marks = min(len(train), len(channel.compare.turn))
+            started = time.perf_counter()
+            extract_codes(classifier, few, geometry, part=channel.describe)
+            seconds += marks * (time.perf_counter() - started) / len(few) + 10 * marks**3 / multiplications_a_second()
+    kmeans(torch.rand(16, 2), 4, 1, 0)  # whose first call takes longer
     for stage in stages:
         for channel in fitted_channels(copy.deepcopy(classifier), stage.channel).values():
             if not has(channel, stage.kind):
                 continue
             started = time.perf_counter()
-            raw, _ = sample_descriptors(channel, few, geometry_of(recipe), 0, TRIED, raw=True)
-            described = time.perf_counter() - started
+            raw, _ = sample_descriptors(channel, few, geometry, 0, stage.descriptors, raw=True)
+            described = (time.perf_counter() - started) / len(few)
+            images = min(len(train), -(-stage.descriptors // PER_IMAGE))
+            learned = min(stage.descriptors, images * len(raw) // len(few))  # more of each image where these are few
             # Nothing is learned yet to project by: as many numbers of what is not projected take as long.
             fitted = raw if stage.kind in ("pca", "whitening") else raw[:, : channel.projected(raw[None, :1]).shape[2]]
-            fitted = fitted.repeat(-(-TRIED // len(raw)), 1)[:TRIED]
+            fitted = fitted.repeat(-(-TRIED // len(raw)), 1)[:: max(1, len(raw) // TRIED)][:TRIED]
             started = time.perf_counter()
             with torch.no_grad():
                 FITS[stage.kind](channel, fitted, ROUNDS, 0)
             a_round = (time.perf_counter() - started) / ROUNDS
-            images = min(len(data.split("train")), -(-stage.descriptors // PER_IMAGE))
-            rounds = stage.iterations if stage.kind in ("kmeans", "dictionary", "gmm") else ROUNDS
-            learned = min(stage.descriptors, images * PER_IMAGE) / TRIED
-            seconds += images * described / len(few) + rounds * a_round * learned
+            seconds += images * described + rounds_of(stage, learned) * a_round * learned / TRIED
     return seconds
+
+
+def rounds_of(stage: Fit, descriptors: int) -> float:
+    """How often a fit goes through its descriptors."""
+    if stage.kind in ("kmeans", "dictionary"):
+        return min(stage.iterations, KMEANS_STEPS * KMEANS_BATCH / descriptors)
+    return stage.iterations if stage.kind == "gmm" else ROUNDS
 
 
 def multiplications_a_second() -> float:

@@ -22,7 +22,7 @@ from topfive.models.modelfile import FILE_NAME, load
 from topfive.models.zoo import ZOO
 from topfive.recipes.reading import parse
 from topfive.recipes.recipe import Recipe
-from topfive.recipes.stages import Fit, Svm
+from topfive.recipes.stages import Fit, Stage, Svm
 from topfive.training.tailoring import default_recipe, fit_recipe, photo_side
 
 log = logging.getLogger("topfive")
@@ -94,18 +94,19 @@ class Slot:
             log.warning("%s: no minutes are left, it is trained for as little as can be", self.name)
         if not isinstance(stage, Svm) or self.seconds >= self.need:
             return
+        share, said = max(0.0, self.seconds) / self.need, []
         whole = min(images, stage.images or images)
-        fewer = min(whole, max(LEAST_IMAGES, int(whole * self.seconds / self.need)))
-        if fewer == whole:
-            return
-        shorter = [
-            one.model_copy(update={"descriptors": max(LEAST_DESCRIPTORS, one.descriptors * fewer // whole)})
-            if isinstance(one, Fit) and one.descriptors > LEAST_DESCRIPTORS else one
-            for one in recipe.with_main(stage.model_copy(update={"images": fewer})).stage
-        ]  # fmt: skip
-        self.recipe = recipe.model_copy(update={"stage": tuple(shorter)}).model_dump(mode="json")
-        learned = ", what is learned before on as many fewer descriptors" * (len(shorter) > 1)
-        self.changes.append(f"fitted on {fewer:,} of {whole:,} images{learned}, to keep to the minutes")
+        fewer = min(whole, max(LEAST_IMAGES, int(whole * share)))
+        if fewer < whole:
+            recipe = recipe.with_main(stage.model_copy(update={"images": fewer}))
+            said.append(f"fitted on {fewer:,} of {whole:,} images")
+        shorter = [_on_fewer(one, share) for one in recipe.stage]
+        if learned := [one.descriptors for one in shorter if isinstance(one, Fit) and one not in recipe.stage]:
+            recipe = recipe.model_copy(update={"stage": tuple(shorter)})
+            said.append(f"what is learned before on {max(learned):,} descriptors at most")
+        self.recipe = recipe.model_dump(mode="json")
+        if said:
+            self.changes.append(", ".join([*said, "to keep to the minutes"]))
 
     def keep_run(self, legs: list[tuple[int, int]], choice: dict[str, str]) -> None:
         """Note how the entry was trained, so that the plan repeats it."""
@@ -147,6 +148,13 @@ class Plan:
         lines = [f"plan: {self.minutes:g} minutes for {len(self.slots)} entries on {self.name}"]
         lines += [f"  {slot.name}: {slot.share}" for slot in self.slots]
         return "\n".join(lines + [f"  {reason}" for reason in self.left_out])
+
+
+def _on_fewer(stage: Stage, share: float) -> Stage:
+    """A stage that learns from that share of its descriptors, from LEAST_DESCRIPTORS at least; others as they are."""
+    if not isinstance(stage, Fit) or stage.kind == "landmarks" or stage.descriptors <= LEAST_DESCRIPTORS:
+        return stage
+    return stage.model_copy(update={"descriptors": max(LEAST_DESCRIPTORS, int(stage.descriptors * share))})
 
 
 def load_plan(path: Path) -> Plan:

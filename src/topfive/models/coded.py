@@ -54,7 +54,7 @@ class Channel(nn.Module):
         project: Projection | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.describe, self.project, self.code, self.colour = describe, project, code, colour
+        self.describe, self.project, self.code, self.colour, self.grids = describe, project, code, colour, grids
         with torch.device("cpu"):  # also where the rest is built without numbers, to be counted
             regions = regions_of(places_of(describe, side), grids)
         self.regions = regions.to(torch.get_default_device())

@@ -16,11 +16,10 @@ from torch.nn import functional as F
 from topfive.features import Lbp, Llc, SuperVector
 from topfive.features.grid import CELLS, PatchesOfSizes, cell_means
 from topfive.features.hog import clipped_l2
-from topfive.features.pyramid import Code
+from topfive.features.pyramid import PYRAMID, Code
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, coded
 
-LLC_GRIDS = ((1, 1), (2, 2), (4, 4))
 VECTOR_GRIDS = ((1, 1), (3, 1))
 HOG, LBP = CELLS * CELLS * 9, 59
 
@@ -89,7 +88,7 @@ def small(
 
 def codes(width: int, words: int, vector_words: int) -> list[tuple[str, Code, tuple[tuple[int, int], ...]]]:
     """The two codes of a descriptor of that width, and their pyramids."""
-    return [("llc", Llc(words, width), LLC_GRIDS), ("super_vector", SuperVector(vector_words, width), VECTOR_GRIDS)]
+    return [("llc", Llc(words, width), PYRAMID), ("super_vector", SuperVector(vector_words, width), VECTOR_GRIDS)]
 
 
 SOURCE = "Lin et al. 2011, CVPR 2011; Wang et al. 2010; Zhou et al. 2010"

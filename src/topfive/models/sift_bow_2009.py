@@ -1,7 +1,8 @@
 """Bags of SIFT words and a linear SVM: the baseline of the first years, after Deng, Berg, Li, Fei-Fei 2010, ECCV 2010.
 
 SIFT on a dense grid, a thousand words by k-means, their shares over the regions of a spatial pyramid, one SVM a class
-on their square roots (Hellinger's kernel) or on a map of the intersection kernel, which Deng's runs used. The 80 %
+on their square roots (Hellinger's kernel) or on a map of the intersection kernel, which Deng's runs used. Regions of
+all levels weigh alike, where Lazebnik, Schmid, Ponce 2006 give the finer levels more. The 80 %
 top-1 error that lectures quote for 2009 is in no paper; the first published run on a thousand classes is Deng's.
 `sift_keypoints_2009` describes key-points in place of a grid, as bags of words began (Csurka et al. 2004).
 """
@@ -11,10 +12,9 @@ from torch import Tensor
 
 from topfive.features import BagOfWords, DenseSift, KeypointSift, regions_of
 from topfive.features.kernel_map import Kernel
+from topfive.features.pyramid import PYRAMID
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, coded
-
-GRIDS = ((1, 1), (2, 2), (4, 4))  # Lazebnik, Schmid, Ponce 2006
 
 
 def sift_bow(
@@ -23,7 +23,7 @@ def sift_bow(
 ) -> CodedSvm:  # fmt: skip
     """patch, step: of the grid, px. words: of the codebook. kernel: how shares of words are compared."""
     code = BagOfWords(words, 128, kernel)
-    return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, GRIDS, image)})
+    return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, PYRAMID, image)})
 
 
 def small(
@@ -46,7 +46,8 @@ class KeypointChannel(Channel):
         codes = []
         for image in self.grey(images):
             places, descriptors = self.describe.found(image)
-            codes.append(self.code(self.projected(descriptors)[None], regions_of(places.cpu(), GRIDS).to(image.device)))
+            regions = regions_of(places.cpu(), self.grids).to(image.device)
+            codes.append(self.code(self.projected(descriptors)[None], regions))
         return torch.cat(codes)
 
 
@@ -56,7 +57,7 @@ def keypoints(
 ) -> CodedSvm:  # fmt: skip
     """most: key-points of an image. contrast: below which they are too faint. words, kernel: as of sift_bow."""
     code = BagOfWords(words, 128, kernel)
-    channel = KeypointChannel(KeypointSift(most, contrast), code, GRIDS, image)
+    channel = KeypointChannel(KeypointSift(most, contrast), code, PYRAMID, image)
     return coded(name, classes, image, {"sift": channel})
 
 

@@ -1,15 +1,15 @@
 """Sparse codes of SIFT, max-pooled: Yang, Yu, Gong, Huang 2009, CVPR 2009 (ScSPM), as the winners of 2010 began.
 
 Dense SIFT, a dictionary of 1,024 words of length 1, codes with few numbers that are not 0, their greatest sizes over
-the 21 regions of a pyramid, a linear SVM. encoder "lasso" is the paper's; "omp" and "threshold" cost a fraction.
+the 21 regions of a pyramid, each region's scaled to length 1 (the paper scales them together), a linear SVM. encoder
+"lasso" is the paper's; "omp" and "threshold" cost a fraction.
 """
 
 from topfive.features import DenseSift, SparseCode
+from topfive.features.pyramid import PYRAMID
 from topfive.features.sparse import Encoder
 from topfive.models.card import Card, photo_card, small_card
 from topfive.models.coded import Channel, CodedSvm, coded
-
-GRIDS = ((1, 1), (2, 2), (4, 4))
 
 
 def sparse_coding(
@@ -18,7 +18,7 @@ def sparse_coding(
 ) -> CodedSvm:  # fmt: skip
     """words: of the dictionary. patch, step: of the grid, px. encoder, penalty, atoms: see `SparseCode`."""
     code = SparseCode(words, 128, encoder, penalty=penalty, atoms=atoms)
-    return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, GRIDS, image)})
+    return coded(name, classes, image, {"sift": Channel(DenseSift(patch, step), code, PYRAMID, image)})
 
 
 def small(

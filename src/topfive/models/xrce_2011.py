@@ -1,9 +1,9 @@
 """Fisher vectors of SIFT and colour: Sánchez, Perronnin 2011, CVPR 2011; the winner of 2011 (XRCE).
 
-SIFT and local colour statistics of patches of 24 px, each brought to 64 numbers by principal components and coded by a
+SIFT and local colour statistics of patches, each brought to 64 numbers by principal components and coded by a
 Gaussian mixture over the whole image, its quarters and its thirds (top, middle, bottom); a linear SVM for each of the
 two and the mean of their margins (late fusion). The paper shrinks the image for five scales; here the patches grow, and
-are of three sizes.
+are of three sizes, 24, 32 and 48 px.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ SIFT, COLOUR = 128, 96
 
 
 def xrce(
-    name: str, classes: int, image: int, *, components: int = 256, sizes: tuple[int, ...] = (24, 32, 48), step: int = 8,
+    name: str, classes: int, image: int, *, sizes: tuple[int, ...], components: int = 256, step: int = 8,
     colour: bool = True,
 ) -> CodedSvm:  # fmt: skip
     """components: of the mixtures. sizes, step: of the patches, px. colour: have the colour statistics too."""

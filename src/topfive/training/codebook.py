@@ -185,7 +185,10 @@ def fit_words(channel: Channel, sample: Tensor, iterations: int, seed: int) -> N
 
 
 def kmeans(sample: Tensor, words: int, iterations: int, seed: int) -> Tensor:
-    """Centres (words, D) of descriptors (S, D)."""
+    """Centres (words, D) of descriptors (S, D), by k-means on batches drawn from them (Sculley 2010, WWW 2010).
+
+    Begun with descriptors drawn at random; ends before `iterations` passes where ten batches bring no less distance.
+    """
     if len(sample) <= words:
         return sample[torch.arange(words) % len(sample)]
     machine = MiniBatchKMeans(
@@ -224,7 +227,7 @@ def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) ->
     if len(sample) < 2 * components:
         raise BadData(
             f"training: expected at least {2 * components} descriptors for {components} Gaussians, got {len(sample)}; "
-            "give more images or --set model.components"
+            "give more images, or fewer Gaussians by --set model.components=N"
         )
     exact = sample.double().numpy()
     unit = exact.std(0)

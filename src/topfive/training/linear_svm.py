@@ -323,8 +323,8 @@ def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Sv
         if wrong < fewest:
             best, fewest = Chosen(c, starts[judged[-1]], margins), wrong
         if len(stage.costs) > 1:
-            by = "of the held-out images" if len(judged) == 1 else f"in {len(judged)} folds"
-            log.info("  c = %g: %d of %d wrong %s", c, wrong, int(held_out.sum()), by)
+            by = ", held out" if len(judged) == 1 else f" in {len(judged)} folds"
+            log.info("  c = %g: %d of %d codes wrong%s", c, wrong, int(held_out.sum()), by)
     return best
 
 

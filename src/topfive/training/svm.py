@@ -120,8 +120,9 @@ def fit_part(
     codes: Tensor | KeptCodes = found.codes
     if len(found.words):
         codes = KeptCodes(ProductQuantiser.of(found.words), found.codes)
-    if not bool((found.words if len(found.words) else found.codes).any()):
-        log.warning("  all codes are 0, so every image will get one answer; give other settings, as a smaller penalty")
+    if all(bool((some == found.codes[:1]).all()) for some in torch.split(found.codes, SAMPLE)):
+        log.warning("  all codes are equal, so every image will get one answer; give other images, or settings such "
+                    "as a smaller penalty")  # fmt: skip
     views = len(codes) // len(found.rows)
     labels, folds = (one[found.rows].repeat(views) for one in (split.labels, folds))
     log.info("  %d codes of %d dimensions for %d SVMs", len(codes), part.length, machine.svm.out_features)

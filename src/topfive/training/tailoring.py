@@ -7,7 +7,7 @@ from topfive.data.geometry import Geometry, short_side, short_side_to_crop
 from topfive.data.imageset import ImageSet, evenly
 from topfive.errors import BadFile, Misused, look_up
 from topfive.models.card import Card
-from topfive.models.zoo import ZOO, options
+from topfive.models.zoo import ZOO, arguments_of, options
 from topfive.recipes.reading import open_recipe, published
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Sgd, Svm
@@ -96,6 +96,8 @@ def fit_recipe(
     arguments = dict(loaded.model)
     if card.sides[0] != card.sides[1]:
         arguments.setdefault("image", crop)
+    if "landmarks" in options(card):
+        arguments.setdefault("landmarks", min(arguments_of(card)["landmarks"], max(1, len(data.split("train")))))
     if name == "lenet5" and [label.key for label in data.classes] == [str(digit) for digit in range(10)]:
         arguments.setdefault("digit_codes", True)
     return loaded.model_copy(update={"geometry": geometry, "model": arguments}), changes
