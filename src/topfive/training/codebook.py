@@ -1,7 +1,7 @@
 """The stages that fit what the channels of a hand-made system have learned, on a bounded sample of their descriptors.
 
 The sample is bounded for any number of images: so many descriptors, PER_IMAGE of each image or more where there are few
-images, of images and places chosen by the images' ids. Fits are scikit-learn's, mixtures in float64; what they learn is
+images, of images and places chosen by the images' ids. K-means and dictionaries are scikit-learn's; what is learned is
 copied into buffers.
 """
 
@@ -9,13 +9,10 @@ import logging
 import warnings
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import MiniBatchDictionaryLearning
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import pairwise_distances_argmin
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,11 +23,12 @@ from topfive.data.loader import central_crops
 from topfive.errors import BadData, Misused, look_up
 from topfive.features import FisherVector, SparseCode, WhitenedPatches, whitening_of
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
-from topfive.features.words import Words
+from topfive.features.words import Words, nearest
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.hog_svm import KernelHog
 from topfive.recipes.stages import Fit
 from topfive.training.codes import extract_codes
+from topfive.training.mixture import Mixture, fit_gaussians
 
 log = logging.getLogger("topfive")
 
@@ -229,28 +227,21 @@ def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) ->
             f"training: expected at least {2 * components} descriptors for {components} Gaussians, got {len(sample)}; "
             "give more images, or fewer Gaussians by --set model.components=N"
         )
-    exact = sample.double().numpy()
-    unit = exact.std(0)
+    exact = sample.double()
+    unit = exact.std(0, correction=0)
     unit[unit == 0] = 1
     even = exact / unit  # of variance 1 in each dimension, so that one floor is a hundredth of each dimension's own
-    middles = kmeans(sample, components, iterations, seed).double().numpy()
-    nearest = pairwise_distances_argmin(exact, middles)
-    held = np.bincount(nearest, minlength=components)
-    spread = np.ones((components, even.shape[1]))
-    for one in np.flatnonzero(held > 1):
-        spread[one] = even[nearest == one].var(0)
-    machine = GaussianMixture(
-        components, covariance_type="diag", max_iter=iterations, random_state=seed, reg_covar=FLOOR,
-        weights_init=(held + 1) / (held + 1).sum(), means_init=middles / unit,
-        precisions_init=1 / np.maximum(spread, FLOOR),
-    )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped after `iterations`, on purpose
-        machine.fit(even)
-    variances = np.maximum(machine.covariances_ - FLOOR, FLOOR)  # scikit-learn adds to all what is a least one here
-    code.weights.copy_(torch.from_numpy(machine.weights_))
-    code.means.copy_(torch.from_numpy(machine.means_ * unit))
-    code.variances.copy_(torch.from_numpy(variances * unit**2))
+    words = kmeans(sample, components, iterations, seed).double()
+    near = torch.cat([nearest(some, words)[:, 0] for some in torch.split(exact, KMEANS_BATCH)])
+    held = near.bincount(minlength=components)
+    spread = torch.ones_like(words)
+    for one in (held > 1).nonzero()[:, 0]:
+        spread[one] = even[near == one].var(0, correction=0)
+    start = Mixture((held + 1) / (held + 1.0).sum(), words / unit, spread.clamp_min(FLOOR))
+    found = fit_gaussians(even, start, FLOOR, iterations)
+    code.weights.copy_(found.weights)
+    code.means.copy_(found.means * unit)
+    code.variances.copy_(found.variances * unit**2)
 
 
 def fit_quantiser(codes: Tensor, iterations: int = 10) -> ProductQuantiser:
