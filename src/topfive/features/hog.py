@@ -106,10 +106,10 @@ class Hog(nn.Module):
         middles = torch.arange(self.orientations, device=down.device).view(-1, 1, 1) + 0.5
         apart = (self.turn(down, across).float()[:, None] - middles).abs()
         votes = magnitude[:, None] * (1 - torch.minimum(apart, self.orientations - apart)).clamp_min(0)  # (N, O, H, W)
-        below, right = (self.weights(side).to(votes) for side in down.shape[1:])
+        below, right = (self.cell_shares(side).to(votes) for side in down.shape[1:])
         return (below @ votes @ right.T).permute(0, 2, 3, 1) / self.cell**2  # -> (N, H/cell, W/cell, O)
 
-    def weights(self, side: int) -> Tensor:
+    def cell_shares(self, side: int) -> Tensor:
         """How much of its vote each of `side` pixels gives to each row of cells: (side / cell, side)."""
         middles = (torch.arange(side // self.cell) + 0.5) * self.cell - 0.5
         return (1 - (torch.arange(side) - middles[:, None]).abs() / self.cell).clamp_min(0)
