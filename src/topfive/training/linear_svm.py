@@ -68,7 +68,7 @@ class Steep(NamedTuple):
 
     directions: (K, D + 1), orthonormal. squares: (K,), the mean square of the codes along each, largest first.
     A Nystrom preconditioner (Frangella, Tropp, Udell 2023, SIAM J. Matrix Anal. Appl. 44): without it the codes of
-    k-means, whose numbers rise and fall together, take five times as many looks.
+    k-means, whose numbers rise and fall together, take eight times as many looks.
     """
 
     directions: Tensor
