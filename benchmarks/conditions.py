@@ -26,6 +26,16 @@ def options(document: str | None, rounds: int) -> argparse.ArgumentParser:
     return parser
 
 
+def options_of_runs(document: str | None) -> argparse.ArgumentParser:
+    """As `options`, for scripts that train once: an image set, settings of the recipe and threads."""
+    parser = options(document, rounds=1)
+    parser.add_argument("data", help="an image set")
+    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
+                        help="a setting of the recipe, as in topfive train")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=THREADS)
+    return parser
+
+
 def set_up(threads: int = THREADS) -> None:
     """The same threads, the same way of waiting and of asking for memory for every side, as the command line has them.
 

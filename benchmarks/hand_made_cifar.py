@@ -10,7 +10,7 @@ import resource
 import time
 from pathlib import Path
 
-from conditions import THREADS, conditions, options, publish, set_up
+from conditions import conditions, options_of_runs, publish, set_up
 from topfive.data import open_data
 from topfive.evaluation import evaluate
 from topfive.evaluation.intervals import wilson
@@ -19,13 +19,9 @@ from topfive.training.tailoring import fit_recipe
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=1)
-    parser.add_argument("data", help="an image set")
+    parser = options_of_runs(__doc__)
     parser.add_argument("entry")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the run, which is kept")
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
-                        help="a setting of the recipe, as in topfive train")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
     set_up(asked.threads)
     under = conditions(1)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conditions import THREADS, conditions, options, publish, set_up
+from conditions import conditions, options_of_runs, publish, set_up
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
 from topfive.evaluation import evaluate
@@ -36,14 +36,10 @@ BY_HEART = {
 
 
 def main() -> None:
-    parser = options(__doc__, rounds=1)
-    parser.add_argument("data", help="an image set")
+    parser = options_of_runs(__doc__)
     parser.add_argument("--entries", default=",".join(ENTRIES))
     parser.add_argument("--by-heart", action="store_true", help="64 images, judged on the same")
     parser.add_argument("--epochs", type=float, default=100)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
-                        help="a setting of the recipe, as in topfive train")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
     set_up(asked.threads)
     under = conditions(1)

@@ -22,7 +22,7 @@ class History:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
         try:
-            self.file = open(self.path, "ab")  # noqa: SIM115 - closed in close()
+            self.file = self.path.open("ab")  # until close()
             kept = min(resume_at, self.path.stat().st_size)
             self.file.truncate(kept)
             self.file.seek(kept)  # where `bytes` counts from; the cut alone leaves it at the old end
