@@ -8,6 +8,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from topfive import progress
 from topfive.data import open_data
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
@@ -34,7 +35,7 @@ from topfive.training.codebook import (
     sample_descriptors,
 )
 from topfive.training.codes import KeptCodes
-from topfive.training.linear_svm import Scale
+from topfive.training.linear_svm import Scale, fit_by_sgd, fit_weights
 from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
@@ -323,3 +324,26 @@ def test_weights_of_scaled_codes_are_undone() -> None:
     scale, plain = Scale.of(codes), Scale.of(codes).undone(weights)
     margins = scale(codes) @ weights[:, :-1].T + weights[:, -1]
     assert torch.allclose(margins, codes @ plain[:, :-1].T + plain[:, -1], atol=1e-4)
+
+
+def test_every_stage_says_where_it_is_and_what_it_took(
+    few_digits: ImageSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    caplog.set_level("INFO", logger="topfive")
+    evaluate(train("sift_bow_2009_small", few_digits, tmp_path / "run").model, few_digits)
+    said = "\n".join(caplog.messages)
+    for part in ("descriptors: ", "kmeans took ", "codes: ", "coding took ", "svm took ", "sift_bow_2009_small: "):
+        assert f"  {part}" in said
+
+
+def test_the_two_solvers_say_how_far_they_are(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    caplog.set_level("INFO", logger="topfive")
+    codes, labels = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 3
+    fit_weights(codes, labels, torch.zeros(3, 9), 1.0, 20)
+    assert "  c = 1: step 1 promised " in caplog.text
+    fit_by_sgd(codes, labels, torch.zeros(3, 9), 1.0, 4, 0)
+    assert "  averaged SGD: 1 of " in caplog.text

@@ -10,12 +10,12 @@ AT_ONCE = 1024  # images handed to the pool together: bounds the memory of a set
 
 
 def find_broken(
-    split: Split, workers: int | None = None, progress: Callable[[int, int], object] | None = None
+    split: Split, workers: int | None = None, progress: Callable[[int], object] | None = None
 ) -> list[Broken]:
     """Every image of the split that cannot be decoded, in the split's order, with the sentence that says why.
 
-    All images are decoded in full, in `workers` threads, one a core when left out. progress: called with (images seen,
-    images in all) now and then. A split in memory has been decoded already and holds no broken image.
+    All images are decoded in full, in `workers` threads, one a core when left out. progress: called now and
+    then with how many images have been seen. A split in memory has been decoded already and holds no broken image.
     """
     if split.pixels is not None:
         return []
@@ -33,5 +33,5 @@ def find_broken(
             stop = min(start + AT_ONCE, len(split))
             broken += [found for found in pool.map(check, range(start, stop)) if found is not None]
             if progress is not None:
-                progress(stop, len(split))
+                progress(stop)
     return broken

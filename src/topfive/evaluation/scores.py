@@ -3,7 +3,6 @@
 import base64
 import logging
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +25,7 @@ from topfive.evaluation.dense import DECODED, check_dense, dense_answers
 from topfive.evaluation.ranks import ranks_here
 from topfive.files import read_tensors, write_tensors
 from topfive.models.modelfile import Model, best_device, lay_out
+from topfive.progress import Countdown
 
 log = logging.getLogger("topfive")
 
@@ -33,7 +33,6 @@ FORMAT = 2
 GUESSES = "guesses"  # the kind of a person's scores, of which only the order means something
 FAINT = 1e-30  # probability down to which float32 has all its digits, and those of what was added up
 IN_CACHE = 1 << 18  # scores of a model that are averaged together: 1 MiB of them
-SAY_EVERY = 10.0  # seconds between lines of progress
 
 
 @dataclass(frozen=True)
@@ -275,16 +274,12 @@ def _of_share(
     device = best_device()
     lay_out(model.classifier.to(device), torch.channels_last)
     answered = pixels = 0
-    started = said_at = time.perf_counter()
+    countdown = Countdown(model.entry, len(images))
     for rows, found, bad, part in _answers(model, images, crops, batch_size, device, workers):
         if rows:
             answers[rows] = found if apart or crops == "1" else log_mean_probability([found])[:, None]
         answered, broken, pixels = answered + len(rows), broken + bad, pixels + part
-        now = time.perf_counter()
-        if now - said_at > SAY_EVERY and rows:
-            said_at, done = now, rows[-1] + 1
-            log.info("  %s: %d of %d images, %.0f s left", model.entry, done, len(images),
-                     (now - started) / done * (len(images) - done))  # fmt: skip
+        countdown.at(rows[-1] + 1 if rows else 0)
     model.classifier.to("cpu")
     return _Part(answers, answered, broken, pixels)
 

@@ -21,6 +21,7 @@ from topfive.leaderboard.board import Result, build_board, milliseconds_an_image
 from topfive.leaderboard.page import render
 from topfive.leaderboard.plan import PLAN, Plan, Slot, check_name, load_plan, make_plan, share_out
 from topfive.models.modelfile import FILE_NAME, Model, find, load
+from topfive.progress import Countdown
 from topfive.training import history
 from topfive.training.pace import Pace
 from topfive.training.run import RUN_FILE, train
@@ -32,7 +33,6 @@ SCORES = "scores.safetensors"
 MINUTES = 10.0
 PAGE_SECONDS = 8.0  # kept back for the report
 KEEP_EVERY = 5.0  # seconds between notes of the time that is spent
-SAY_EVERY = 10.0  # seconds between lines of progress
 
 
 def contest(
@@ -84,17 +84,9 @@ def contest(
 
 def _check(data: ImageSet) -> list[dict[str, str]]:
     """The images of all splits that cannot be decoded; each is said."""
-    said_at = time.perf_counter()
-
-    def say(done: int, images: int) -> None:
-        nonlocal said_at
-        if time.perf_counter() - said_at > SAY_EVERY:
-            said_at = time.perf_counter()
-            log.info("  looking for broken images: %s, %d of %d", name, done, images)
-
     broken = []
     for name, split in data.splits.items():
-        for image in find_broken(split, progress=say):
+        for image in find_broken(split, progress=Countdown(f"looking for broken images of {name}", len(split)).at):
             log.warning("%s: %s", "skipped in training" if name == "train" else "counted as an error", image.reason)
             broken.append({"split": name, "id": image.id, "reason": image.reason})
     return broken

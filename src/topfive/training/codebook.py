@@ -26,6 +26,7 @@ from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.features.words import Words, nearest
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.hog_svm import KernelHog
+from topfive.progress import Countdown
 from topfive.recipes.stages import Fit
 from topfive.training.codes import extract_codes
 from topfive.training.mixture import Mixture, fit_gaussians
@@ -133,6 +134,7 @@ def sample_descriptors(
     of_each = -(-number // max(1, len(few)))  # PER_IMAGE where there are images enough
     found: list[Tensor] = []
     broken: list[Broken] = []
+    countdown = Countdown("descriptors", len(few))
     with torch.inference_mode():
         for batch, bad in central_crops(few, geometry, DESCRIBED, workers):
             broken += bad
@@ -145,6 +147,7 @@ def sample_descriptors(
             ranks = torch.arange(min(of_each, described.shape[1])) % held.sum(1, keepdim=True).clamp_min(1)
             rows = order.gather(1, ranks)
             found.append(described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1))
+            countdown.at(batch.rows[-1] + 1)
     sample = torch.cat(found) if found else torch.zeros(0, 1)
     sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # of images that are flat all over
     if not len(sample):

@@ -13,6 +13,7 @@ from topfive.errors import BadData
 from topfive.features.quantiser import PIECE, ProductQuantiser
 from topfive.layers import Centres
 from topfive.models import Classifier
+from topfive.progress import Countdown
 from topfive.training.statistics import UNREADABLE
 
 
@@ -62,6 +63,7 @@ def extract_codes(
     codes = torch.zeros(0)
     rows: list[int] = []
     broken: list[Broken] = []
+    countdown = Countdown("codes", len(split))
     classifier.eval()
     device = next(classifier.parameters()).device
     with torch.no_grad():
@@ -76,6 +78,7 @@ def extract_codes(
                     codes = torch.empty(len(views), len(split), *found.shape[1:], dtype=found.dtype)
                 codes[view, len(rows) : len(rows) + len(found)] = found
             rows += batch.rows
+            countdown.at(rows[-1] + 1)
     if not rows:
         raise BadData(UNREADABLE)
     return Codes(codes[:, : len(rows)].flatten(0, 1), split.labels[rows], rows, broken)

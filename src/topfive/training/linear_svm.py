@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from topfive.errors import Diverged
+from topfive.progress import Beat, Countdown
 from topfive.recipes.stages import Svm
 from topfive.training.codes import KeptCodes
 
@@ -120,8 +121,8 @@ def _by_newton(
 
     Along a step the margins change evenly: how far to go is found without a look at the codes.
     """
-    margins = margins_of(codes, weights).T.contiguous()
-    for _ in range(iterations):
+    margins, beat = margins_of(codes, weights).T.contiguous(), Beat()
+    for taken in range(iterations):
         slack = (1 - signs * margins).clamp_min_(0)
         values = 0.5 * weights.square().sum(1) + c * slack.square().sum(1)
         gradient = weights.clone()
@@ -140,8 +141,11 @@ def _by_newton(
                 break
             share[far] /= 2
         weights, margins = weights + share * step, margins + share * change
-        if -float(slope.sum()) / 2 < CONVERGED * float(values.sum()):
+        promised = -float(slope.sum()) / 2 / float(values.sum())
+        if promised < CONVERGED:
             return weights, True
+        if beat.due():
+            log.info("  c = %g: step %d promised %.2g of the value, %g ends it", c, taken + 1, promised, CONVERGED)
     return weights, False
 
 
@@ -217,7 +221,9 @@ def _averaged(
     weights, mean, averaged = start.clone(), torch.zeros_like(start), 0
     generator, step = torch.Generator().manual_seed(seed), 0
     before = passes * -(-len(codes) // BATCH) // 2  # steps that are not averaged: they begin far away
-    for _ in range(passes):
+    countdown = Countdown("averaged SGD", passes, "passes")
+    for taken in range(passes):
+        countdown.at(taken)
         for rows in torch.split(torch.randperm(len(codes), generator=generator), BATCH):
             size = rate * (1 + decay * rate * step) ** -0.75
             batch = picked(codes, rows)

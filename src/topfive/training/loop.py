@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from topfive.data.draws import step_seed
 from topfive.data.loader import Batch, TrainingLoader
 from topfive.errors import Diverged
+from topfive.progress import EVERY, Beat, spoken
 from topfive.recipes.stages import Sgd
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
@@ -34,7 +35,6 @@ log = logging.getLogger("topfive")
 Forward = Callable[[Tensor], Output]
 
 SAVE_EVERY = 30.0  # seconds between checkpoints; more where writing one takes long
-SAY_EVERY = 10.0  # seconds between lines of progress
 TIMED = 5  # steps that a process must have taken before its length is looked at
 
 
@@ -140,7 +140,8 @@ class SgdLoop:
         spend: Callable[[], None],
     ) -> None:
         progress, per_epoch = self.progress, len(self.loader)
-        saved_at = said_at = length_said_at = time.perf_counter()
+        saved_at = length_said_at = time.perf_counter()
+        beat = Beat()
         saving, said_steps = 0.0, course.steps
         self.classifier.train()
         began = time.perf_counter()  # of a step, which includes the supply of its batch
@@ -161,14 +162,13 @@ class SgdLoop:
                     steps = self.pace.again(progress.step, progress.seconds, self.recent, steps, cold)
                 if steps != course.steps:
                     course.legs.append((progress.step, steps))
-                    if abs(steps - said_steps) > 0.1 * said_steps and now - length_said_at > 3 * SAY_EVERY:
+                    if abs(steps - said_steps) > 0.1 * said_steps and now - length_said_at > 3 * EVERY:
                         log.info("  the run is now %d steps long instead of %d, to keep to its time", steps, said_steps)
                         said_steps, length_said_at = steps, now
                 over = progress.step >= course.steps
                 if progress.step % per_epoch == 0 or over:
                     self._close_epoch(history, lr)
-                if now - said_at > SAY_EVERY and self.recent:
-                    said_at = now
+                if self.recent and beat.due():
                     self._say(course, sums["loss"] / sums["images"], lr)
                 if stop.is_set() or over or now - saved_at > max(SAVE_EVERY, 20 * saving):
                     spend()
@@ -249,7 +249,7 @@ class SgdLoop:
         log.info(
             "  %s step %d of %d (epoch %.1f), loss %.3f, lr %.3g, %.0f images/s, %s left",
             self.folder.name, self.progress.step, course.steps, self.progress.step / len(self.loader), loss, lr,
-            self.loader.batch_size / self.recent, f"{left:.0f} s" if left < 120 else f"{left / 60:.1f} min",
+            self.loader.batch_size / self.recent, spoken(left),
         )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from topfive.files import read_json, write_json, write_text
 from topfive.layers import Classifier
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
+from topfive.progress import of_images
 from topfive.recipes.reading import parse
 from topfive.recipes.recipe import Recipe, compare
 from topfive.recipes.stages import Sgd, Svm
@@ -164,7 +165,9 @@ def _stages(
             else:
                 skipped = fit_channels(classifier, stage, split, geometry, recipe.seed, workers)
             progress.broken |= {image.id: image.reason for image in skipped}
-            progress.seconds += time.perf_counter() - started
+            seconds = time.perf_counter() - started
+            log.info("  %s took %s", stage.kind, of_images(seconds, len(split)))
+            progress.seconds += seconds
         if stage is not recipe.stage[-1]:  # a finished stage is kept and not done again
             progress = replace(progress, stage=index + 1, step=0, legs=[], choice=None, sums={}, scaler={})
             stored = {f"classifier/{key}": tensor for key, tensor in classifier.state_dict().items()}

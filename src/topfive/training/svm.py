@@ -20,6 +20,7 @@ from topfive.evaluation.calibration import fit_sharpness
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
+from topfive.progress import of_images
 from topfive.recipes.stages import Svm
 from topfive.training.codebook import fit_quantiser, fitted_channels
 from topfive.training.codes import KeptCodes, extract_codes
@@ -184,7 +185,9 @@ def gather(
         scaled = scale(part.give(images)) if stage.standardise else part.give(images)
         return scaled if quantiser is None else quantiser.encode(scaled)
 
+    started = time.perf_counter()
     found = extract_codes(machine, split, geometry, workers, mirrored=stage.mirror, part=packed)
+    log.info("  coding took %s", of_images(time.perf_counter() - started, len(split)))
     words = torch.zeros(0) if quantiser is None else quantiser.words
     return Gathered(found.codes, torch.tensor(found.rows), scale, words, found.broken)
 
