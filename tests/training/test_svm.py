@@ -255,6 +255,26 @@ def test_cross_validation_chooses_as_a_loop_over_folds_would(codes: tuple[Tensor
     assert len(set(wrong.values())) == 2
 
 
+@pytest.mark.parametrize(
+    ("wrong", "best", "tried"),
+    [((3, 1, 2, 2, 0), 2.0, 4), ((3, 1, 2, 1, 0), 5.0, 5), ((1, 1, 1, 1, 1), 1.0, 5), ((0, 1, 1, 0, 0), 1.0, 3)],
+)
+def test_a_larger_c_is_not_tried_after_two_in_a_row_were_worse(
+    wrong: tuple[int, ...], best: float, tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An SVM that is wrong about so many of eight codes at c = 1, 2, 3, 4 and 5."""
+    labels, codes, met = torch.zeros(16, dtype=torch.long), torch.arange(16.0)[:, None], list[float]()
+
+    def solve(codes: Tensor, labels: Tensor, start: Tensor, c: float, stage: Svm, seed: int) -> Tensor:
+        met.append(c)
+        return torch.tensor([[1.0, 0.0], [0.0, wrong[int(c) - 1] - 0.5]])  # class 1 wins where a code is below it
+
+    monkeypatch.setattr(linear_svm, "solve", solve)
+    stage = Svm(c=(1.0, 2.0, 3.0, 4.0, 5.0))
+    chosen = choose_c(codes, labels, -(codes[:, 0] >= 8).long(), stage, 2, 0)
+    assert (chosen.c, len(met)) == (best, tried)
+
+
 def test_few_images_are_chosen_on_in_five_folds_and_many_by_one_share(few_digits: ImageSet) -> None:
     several = Svm(c=(0.1, 1.0))
     assert [several.folds_of(images) for images in (900, 5000, 5001)] == [5, 5, 1]

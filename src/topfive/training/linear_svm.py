@@ -39,6 +39,7 @@ BATCH = 32  # codes a step of averaged SGD: near the minimum it comes by the num
 STEPS = 1000  # of averaged SGD at least
 RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
 TRIED = 4096  # codes that they are tried on, twice each
+WORSE = 2  # values of c after the best that need not be followed by larger ones
 
 
 def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
@@ -311,14 +312,15 @@ def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Sv
     """The c whose SVMs are wrong about fewest images that they have not seen.
 
     folds: (N,), the fold in which each code is held out, -1 for none. The smallest of the best, since a smaller c is
-    the simpler machine. Without held-out codes the smallest of all, weights of 0 and no margins.
+    the simpler machine. They are tried in order, and the rest is left where WORSE in a row were worse than the best:
+    each takes longer than the one before. Without held-out codes the smallest of all, weights of 0 and no margins.
     """
     start = torch.zeros(classes, codes.shape[1] + 1)
     best, fewest = Chosen(stage.costs[0], start, torch.zeros(0, classes)), len(codes) + 1
     judged = [fold for fold in range(int(folds.max()) + 1) if 0 < (folds == fold).sum() < len(codes)]
     if not judged:
         return best
-    held_out, starts = folds >= 0, dict.fromkeys(judged, start)
+    held_out, starts, worse = folds >= 0, dict.fromkeys(judged, start), 0
     for c in stage.costs:
         margins = torch.zeros(int(held_out.sum()), classes)
         for fold in judged:
@@ -326,11 +328,14 @@ def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Sv
             starts[fold] = solve(codes[known], labels[known], starts[fold], c, stage, seed)
             margins[unknown[held_out]] = margins_of(codes[unknown], starts[fold])
         wrong = int((margins.argmax(1) != labels[held_out]).sum())
+        worse = worse + 1 if wrong > fewest else 0
         if wrong < fewest:
             best, fewest = Chosen(c, starts[judged[-1]], margins), wrong
         if len(stage.costs) > 1:
             by = ", held out" if len(judged) == 1 else f" in {len(judged)} folds"
             log.info("  c = %g: %d of %d codes wrong%s", c, wrong, int(held_out.sum()), by)
+        if worse == WORSE:
+            break
     return best
 
 
