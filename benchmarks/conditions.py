@@ -92,10 +92,14 @@ def publish(
 
 
 def _commit() -> str:
-    """The commit of the working copy, with a mark where files differ from it; `unknown` outside a clone."""
+    """The commit of the working copy, marked where files but results differ from it; `unknown` outside a clone."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True).stdout
+
     try:
-        command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results").strip()
+        return git("rev-parse", "--short=10", "HEAD").strip() + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
