@@ -4,9 +4,10 @@
 
 All photos are put together and, class by class, two thirds of them drawn to train on. A system of several sets of codes
 gives an SVM for each set and the mean of their margins. Words and mixtures are learned from DESCRIPTORS descriptors, a
-quarter of what the recipes say, and photos are not mirrored. A finished split is kept in results/ and not done again by
-the same commit. Differences are paired by split, and an order is claimed where 0 lies outside their interval. With
---lessons: Fisher vectors of SIFT with more Gaussians, and fewer training photos.
+quarter of what the recipes say, and photos are not mirrored. Differences are paired by split, and an order is claimed
+where 0 lies outside the interval, which is that of each difference by itself. With --lessons: Fisher vectors of SIFT
+with more Gaussians, and fewer training photos. A finished split is kept in results/ and not done again by the same
+commit, nor those that --commit adds.
 """
 
 import json
@@ -52,12 +53,19 @@ def together(data: ImageSet) -> Split:
 
 def halves(photos: Split, seed: int, classes: int) -> tuple[list[int], list[int]]:
     """Rows to train on and rows to judge, drawn class by class."""
+    counts = photos.labels.bincount(minlength=classes).tolist()
+    train = drawn_by_class(photos, seed, [round(SHARE * count) for count in counts])
+    return train, sorted(set(range(len(photos))) - set(train))
+
+
+def drawn_by_class(photos: Split, seed: int, numbers: list[int]) -> list[int]:
+    """So many rows of each class, drawn by ids, in order. Fewer of one seed are among the more."""
     draws = torch.from_numpy(uniform(seed, 7, id_keys(photos.ids), 1)[:, 0])
-    train: list[int] = []
-    for label in range(classes):
-        rows = (photos.labels == label).nonzero()[:, 0]
-        train += rows[draws[rows].argsort()][: round(SHARE * len(rows))].tolist()
-    return sorted(train), sorted(set(range(len(photos))) - set(train))
+    rows: list[int] = []
+    for label, number in enumerate(numbers):
+        of_class = (photos.labels == label).nonzero()[:, 0]
+        rows += of_class[draws[of_class].argsort()][:number].tolist()
+    return sorted(rows)
 
 
 def fitted(name: str, data: ImageSet, known: Split, **model: Any) -> tuple[CodedSvm, Svm, Geometry]:
@@ -99,12 +107,10 @@ def lessons_of_split(data: ImageSet, photos: Split, seed: int, gaussians: int) -
     known, judged = (subset(photos, rows) for rows in halves(photos, seed, len(data.classes)))
     system, stage, geometry = fitted(ENTRIES[2], data, known, components=gaussians, colour=False)
     codes, answers = (extract_codes(system, split, geometry).codes for split in (known, judged))
-    found = {}
+    found, classes = {}, len(data.classes)
     for few in PHOTOS:
-        rows = sorted(
-            row for label in range(len(data.classes)) for row in (known.labels == label).nonzero()[:few, 0].tolist()
-        )
-        margins = sharp_margins(codes[rows], subset(known, rows), answers, stage, len(data.classes))
+        rows = drawn_by_class(known, seed, [few] * classes)
+        margins = sharp_margins(codes[rows], subset(known, rows), answers, stage, classes)
         found[str(few)] = accuracy(margins, judged.labels)
     return found
 
@@ -120,21 +126,22 @@ def kept(commit: str, data: ImageSet) -> dict[str, dict[str, float]]:
     return {one["work"]: one["accuracy"] for one in done if (one["commit"], one["data"]) == (commit, data.manifest)}
 
 
-def interval(values: list[float], ratio: float) -> tuple[float, float, float]:
-    """Their mean over splits and its 95 % interval. ratio: photos of a split that are judged over those learned from.
+def interval(values: list[float]) -> tuple[float, float, float]:
+    """Their mean over splits and its 95 % interval.
 
     Student's t with the variance of Nadeau, Bengio 2003 (Machine Learning 52): the splits share their photos, so ten of
     them say less than ten sets of photos would.
     """
+    shared = (1 - SHARE) / SHARE  # photos judged over photos to learn from
     spread = torch.tensor(values, dtype=torch.float64)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(spread.std()) * math.sqrt(1 / len(values) + ratio)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(spread.std()) * math.sqrt(1 / len(values) + shared)
     return float(spread.mean()), float(spread.mean()) - half, float(spread.mean()) + half
 
 
-def row_of_difference(one: str, other: str, of_one: list[float], of_other: list[float], ratio: float) -> list[str]:
-    """What `other` has above `one`, split by split, and which is better if that can be said."""
-    mean, low, high = interval([b - a for a, b in zip(of_one, of_other, strict=True)], ratio)
-    verdict = "not told apart" if low <= 0 <= high else f"{other if mean > 0 else one} is better"
+def row_of_difference(one: str, other: str, of_one: list[float], of_other: list[float]) -> list[str]:
+    """`other` minus `one`, split by split, and which is better if that can be said."""
+    mean, low, high = interval([b - a for a, b in zip(of_one, of_other, strict=True)])
+    verdict = f"{other} is better" if low > 0 else f"{one} is better" if high < 0 else "not told apart"
     return [f"{other} - {one}", f"{mean:+.1%}", f"{low:+.1%} to {high:+.1%}", verdict]
 
 
@@ -158,14 +165,20 @@ def main() -> None:
     parser = options(__doc__, rounds=10)
     parser.add_argument("data", help="a folder of class folders of photos")
     parser.add_argument("--lessons", type=Path, metavar="PNG", help="where to draw more images and larger codes")
-    parser.add_argument("--commit", help="whose finished splits count too, where what changed since is none of theirs")
+    parser.add_argument(
+        "--commit", help="whose finished splits count too: give it where nothing that they depend on has changed since"
+    )
     parser.add_argument("--threads", type=int, default=THREADS)
     asked = parser.parse_args()
     set_up(asked.threads)
     under = conditions(asked.rounds)
     data = open_data(asked.data)
     photos = together(data)
-    done = kept(under["commit"], data) | (kept(asked.commit, data) if asked.commit else {})
+    done = kept(under["commit"], data)
+    if asked.commit:
+        older = kept(asked.commit, data)
+        under["also_of"] = f"{asked.commit}: {len(older.keys() - done.keys())} pieces of work"
+        done = older | done
 
     def work(what: str, run: Callable[..., dict[str, float]], *given: Any) -> dict[str, float]:
         if what not in done:
@@ -181,28 +194,27 @@ def main() -> None:
         for name in ENTRIES:
             for key, value in work(f"{name} {seed}", of_split, name, data, photos, seed).items():
                 found[key].append(value)
-    rows, ratio = [], 1 / SHARE - 1
+    rows = []
     for key, values in found.items():
-        mean, low, high = interval(values, ratio)
+        mean, low, high = interval(values)
         rows.append([key, f"{mean:.1%}", f"{low:.1%} to {high:.1%}", ""])
     sets = [(key, key.split(":")[0]) for key in found if ":" in key]  # a set of codes, and the mean of all
-    for name, better in [*combinations(ENTRIES, 2), *sets]:
-        rows.append(row_of_difference(name, better, found[name], found[better], ratio))
-    figures = {"accuracy": dict(found), "data": data.name, "photos": len(photos), "also_of": asked.commit}
+    for one, other in [*combinations(ENTRIES, 2), *sets]:
+        rows.append(row_of_difference(one, other, found[one], found[other]))
+    figures = {"accuracy": dict(found), "data": data.name, "photos": len(photos)}
     if asked.lessons:
         lessons = defaultdict[tuple[int, int], list[float]](list)
         for gaussians, seed in product(GAUSSIANS, range(asked.rounds)):
             each = work(f"lesson {gaussians} {seed}", lessons_of_split, data, photos, seed, gaussians)
-            for few in PHOTOS:
-                lessons[gaussians, few].append(each[str(few)])
+            for number in PHOTOS:
+                lessons[gaussians, number].append(each[str(number)])
         draw(lessons, asked.lessons)
         names = {key: f"{key[0]} Gaussians, {key[1]} photos" for key in lessons}
         figures["lessons"] = {names[key]: values for key, values in lessons.items()}
         codes = [((GAUSSIANS[0], number), (GAUSSIANS[-1], number)) for number in PHOTOS]
         images = [((gaussians, PHOTOS[0]), (gaussians, PHOTOS[-1])) for gaussians in GAUSSIANS]
-        for one, other in codes + images:
-            ratio = (1 - SHARE) * len(photos) / (one[1] * len(data.classes))  # of the fewer that are learned from
-            rows.append(row_of_difference(names[one], names[other], lessons[one], lessons[other], ratio))
+        for few, more in codes + images:
+            rows.append(row_of_difference(names[few], names[more], lessons[few], lessons[more]))
     publish("resplits", [f"{asked.rounds} splits", "accuracy", "95 % interval", ""], rows, figures, under, asked.record)
 
 
