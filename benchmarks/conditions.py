@@ -36,6 +36,14 @@ def options_of_runs(document: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def settings_of(asked: argparse.Namespace) -> dict[str, str]:
+    """The settings that were given, by key. Raises SystemExit for one without a value."""
+    for setting in asked.settings:
+        if "=" not in setting:
+            raise SystemExit(f"--set: expected KEY=VALUE, got {setting!r}")
+    return dict(setting.split("=", 1) for setting in asked.settings)
+
+
 def set_up(threads: int = THREADS) -> None:
     """The same threads, the same way of waiting and of asking for memory for every side, as the command line has them.
 

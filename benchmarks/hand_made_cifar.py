@@ -10,7 +10,7 @@ import resource
 import time
 from pathlib import Path
 
-from conditions import conditions, options_of_runs, publish, set_up
+from conditions import conditions, options_of_runs, publish, set_up, settings_of
 from topfive.data import open_data
 from topfive.evaluation import evaluate
 from topfive.evaluation.intervals import wilson
@@ -26,7 +26,7 @@ def main() -> None:
     set_up(asked.threads)
     under = conditions(1)
     data = open_data(asked.data)
-    recipe, _ = fit_recipe(asked.entry, data, settings=dict(setting.split("=") for setting in asked.settings))
+    recipe, _ = fit_recipe(asked.entry, data, settings=settings_of(asked))
     started, before = time.perf_counter(), time.process_time()
     run = train(asked.entry, data, asked.out, recipe=recipe)
     trained = time.perf_counter()

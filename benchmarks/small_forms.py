@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conditions import conditions, options_of_runs, publish, set_up
+from conditions import conditions, options_of_runs, publish, set_up, settings_of
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
 from topfive.evaluation import evaluate
@@ -50,7 +50,7 @@ def main() -> None:
     rows, figures = [], {"data": data.name, "epochs": asked.epochs, "settings": asked.settings}
     for name in asked.entries.split(","):
         started = time.perf_counter()
-        settings = {"precision.compile": "no"} | dict(setting.split("=") for setting in asked.settings)
+        settings = {"precision.compile": "no"} | settings_of(asked)
         if asked.by_heart:
             settings |= BY_HEART | ({"model.dropout": "0.0"} if "dropout" in options_of(ZOO[name]) else {})
         recipe, _ = fit_recipe(name, data, settings=settings)

@@ -1,15 +1,17 @@
 """The stages that fit channels: what they learn, on how much, the same each time; whole systems on scans."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.decomposition import PCA
 from torch import Tensor
 
 from topfive import progress
-from topfive.data import open_data
+from topfive.data import loader, open_data
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
 from topfive.data.loader import central_crops
@@ -24,7 +26,7 @@ from topfive.models.modelfile import Model
 from topfive.recipes.reading import open_recipe
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Svm
-from topfive.training import train
+from topfive.training import linear_svm, train
 from topfive.training.codebook import (
     fit_channels,
     fit_dictionary,
@@ -34,7 +36,7 @@ from topfive.training.codebook import (
     kmeans,
     sample_descriptors,
 )
-from topfive.training.codes import KeptCodes
+from topfive.training.codes import KeptCodes, extract_codes
 from topfive.training.linear_svm import Scale, fit_by_sgd, fit_weights
 from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
@@ -329,21 +331,45 @@ def test_weights_of_scaled_codes_are_undone() -> None:
 def test_every_stage_says_where_it_is_and_what_it_took(
     few_digits: ImageSet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "SAY_EVERY", 0.0)
     caplog.set_level("INFO", logger="topfive")
-    evaluate(train("sift_bow_2009_small", few_digits, tmp_path / "run").model, few_digits)
-    said = "\n".join(caplog.messages)
-    for part in ("descriptors: ", "kmeans took ", "codes: ", "coding took ", "svm took ", "sift_bow_2009_small: "):
-        assert f"  {part}" in said
+    recipe, _ = fit_recipe("nec_2010_small", few_digits, settings={"model.sets": "llc", "model.words": "16"})
+    train("nec_2010_small", few_digits, tmp_path / "run", recipe=recipe)
+    said = re.sub(r"[0-9.]+ (s|min|ms)\b", "N", "\n".join(caplog.messages))
+    for part in (
+        "  descriptors of a sample: 16 of 120 images, N left", "  kmeans took N", "  coding took N, N an image",
+        "  solving took N, N an image", "  svm took N",
+    ):  # fmt: skip
+        assert part in said.splitlines()
+    assert said.count("coding took") == said.count("solving took") == 2  # a channel each
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_progress_counts_images_not_views_and_those_that_are_broken_too(
+    mirrored: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(progress, "SAY_EVERY", 0.0)
+    monkeypatch.setattr(loader, "PIXELS", 4 * 32 * 32)
+    caplog.set_level("INFO", logger="topfive")
+    paths = tuple(tmp_path / f"{number}.png" for number in range(10))
+    for path in paths:
+        Image.effect_noise((32, 32), 50).convert("RGB").save(path)
+    paths[1].write_text("hello")
+    split = Split(tuple(path.name for path in paths), torch.zeros(10, dtype=torch.long), paths=paths)
+    net = build("hog_svm", 2, image=32)
+    found = extract_codes(net, split, SIDE, 1, mirrored=mirrored)
+    assert len(found.codes) == (18 if mirrored else 9)
+    assert [line.split(",")[0] for line in caplog.messages] == [f"  codes: {done} of 10 images" for done in (4, 8)]
 
 
 def test_the_two_solvers_say_how_far_they_are(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(progress, "SAY_EVERY", 0.0)
     caplog.set_level("INFO", logger="topfive")
     codes, labels = torch.randn(200, 8, generator=torch.Generator().manual_seed(0)), torch.arange(200) % 3
     fit_weights(codes, labels, torch.zeros(3, 9), 1.0, 20)
-    assert "  c = 1: step 1 promised " in caplog.text
+    assert "  c = 1: step 1, with " in caplog.text
     fit_by_sgd(codes, labels, torch.zeros(3, 9), 1.0, 4, 0)
-    assert "  averaged SGD: 1 of " in caplog.text
+    steps = -(-linear_svm.STEPS * linear_svm.BATCH // 200) * -(-200 // linear_svm.BATCH)
+    assert caplog.text.count(f"  c = 1, averaged SGD: 5 of {steps} steps, ") == 1  # not those that are tried

@@ -164,7 +164,7 @@ def multiplications_a_second() -> float:
 
 
 def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
-    """Forecast of an `svm` stage: codes once (twice with mirror images), then a fit for each c and one more."""
+    """Forecast of an `svm` stage: codes once (twice with mirror images), then a fit for each c at most, and one."""
     split = data.split("train")
     images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
     few = evenly(split, FEW)

@@ -123,7 +123,9 @@ class Svm(Strict):
     """A stage that fits one-vs-rest linear SVMs with squared hinge loss on the classifier's features."""
 
     kind: Literal["svm"] = "svm"
-    c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0  # of several, the best by cross-validation
+    c: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = (
+        1.0  # of several, the best that cross-validation met
+    )
     solver: Literal["auto", "newton", "sgd"] = "auto"  # auto: averaged SGD where codes are quantised, else Newton's
     iterations: Count = 100  # of Newton's method, at most; it ends where it has converged
     passes: Count = 10  # of averaged SGD over the codes; 1,000 steps at least

@@ -134,7 +134,7 @@ def sample_descriptors(
     of_each = -(-number // max(1, len(few)))  # PER_IMAGE where there are images enough
     found: list[Tensor] = []
     broken: list[Broken] = []
-    countdown = Countdown("descriptors", len(few))
+    countdown = Countdown("descriptors of a sample", len(few))
     with torch.inference_mode():
         for batch, bad in central_crops(few, geometry, DESCRIBED, workers):
             broken += bad

@@ -52,18 +52,19 @@ class KeptCodes:
 
 def extract_codes(
     classifier: nn.Module, split: Split, geometry: Geometry, workers: int | None = None, mirrored: bool = False,
-    part: Callable[[Tensor], Tensor] | None = None,
+    part: Callable[[Tensor], Tensor] | None = None, what: str = "codes",
 ) -> Codes:  # fmt: skip
     """What `part` gives of every prepared image of a split, in order; all features of the classifier when left out.
 
-    mirrored: and then of all mirrored images, so that there are two codes an image, (2 N, D).
+    mirrored: and then of all mirrored images, so that there are two codes an image, (2 N, D). what: it is called in
+    lines of progress.
     """
     assert isinstance(classifier, Classifier)
     part = classifier.body if part is None else part
     codes = torch.zeros(0)
     rows: list[int] = []
     broken: list[Broken] = []
-    countdown = Countdown("codes", len(split))
+    countdown = Countdown(what, len(split))
     classifier.eval()
     device = next(classifier.parameters()).device
     with torch.no_grad():

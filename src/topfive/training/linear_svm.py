@@ -39,7 +39,7 @@ BATCH = 32  # codes a step of averaged SGD: near the minimum it comes by the num
 STEPS = 1000  # of averaged SGD at least
 RATES = (1.0, 4.0, 16.0, 64.0)  # first steps of averaged SGD that are tried; 1 is safe for codes of like length
 TRIED = 4096  # codes that they are tried on, twice each
-WORSE = 2  # values of c after the best that need not be followed by larger ones
+WORSE = 2  # values of c in a row that were worse than the best, after which larger ones are not tried
 
 
 def objective(weights: Tensor, codes: Tensor | KeptCodes, labels: Tensor, c: float) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,8 @@ def _by_newton(
         if promised < CONVERGED:
             return weights, True
         if beat.due():
-            log.info("  c = %g: step %d promised %.2g of the value, %g ends it", c, taken + 1, promised, CONVERGED)
+            log.info("  c = %g: step %d, with %.2g %% of the objective to gain; it ends below %g %%", c, taken + 1,
+                     100 * promised, 100 * CONVERGED)  # fmt: skip
     return weights, False
 
 
@@ -212,19 +213,19 @@ def fit_by_sgd(codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, c: floa
         value = float(objective(found, few, truth, 1 / (decay * len(few)))[0])
         met.append((value if value == value else float("inf"), rate))
     passes = max(passes, -(-STEPS * BATCH // len(codes)))
-    return _averaged(codes, labels, start, decay, passes, min(met)[1] * safe, seed)
+    countdown = Countdown(f"c = {c:g}, averaged SGD", passes * -(-len(codes) // BATCH), "steps")
+    return _averaged(codes, labels, start, decay, passes, min(met)[1] * safe, seed, countdown)
 
 
 def _averaged(
-    codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, decay: float, passes: int, rate: float, seed: int
+    codes: Tensor | KeptCodes, labels: Tensor, start: Tensor, decay: float, passes: int, rate: float, seed: int,
+    countdown: Countdown | None = None,
 ) -> Tensor:  # fmt: skip
     """Averaged SGD; its step falls as (1 + decay x rate x t)^-3/4. decay: of the weights."""
     weights, mean, averaged = start.clone(), torch.zeros_like(start), 0
     generator, step = torch.Generator().manual_seed(seed), 0
     before = passes * -(-len(codes) // BATCH) // 2  # steps that are not averaged: they begin far away
-    countdown = Countdown("averaged SGD", passes, "passes")
-    for taken in range(passes):
-        countdown.at(taken)
+    for _ in range(passes):
         for rows in torch.split(torch.randperm(len(codes), generator=generator), BATCH):
             size = rate * (1 + decay * rate * step) ** -0.75
             batch = picked(codes, rows)
@@ -232,6 +233,8 @@ def _averaged(
             weights.mul_(1 - size * decay)
             _add_products(weights, pull, batch, 2 * size / len(rows))
             step += 1
+            if countdown is not None:
+                countdown.at(step)
             if step > before:
                 averaged += 1
                 mean += (weights - mean) / averaged
@@ -312,8 +315,9 @@ def choose_c(codes: Tensor | KeptCodes, labels: Tensor, folds: Tensor, stage: Sv
     """The c whose SVMs are wrong about fewest images that they have not seen.
 
     folds: (N,), the fold in which each code is held out, -1 for none. The smallest of the best, since a smaller c is
-    the simpler machine. They are tried in order, and the rest is left where WORSE in a row were worse than the best:
-    each takes longer than the one before. Without held-out codes the smallest of all, weights of 0 and no margins.
+    the simpler machine. They are tried from the smallest on, and those after WORSE in a row that were worse than the
+    best are not: Newton's method takes longer the larger c is. Without held-out codes the smallest of all, weights of 0
+    and no margins.
     """
     start = torch.zeros(classes, codes.shape[1] + 1)
     best, fewest = Chosen(stage.costs[0], start, torch.zeros(0, classes)), len(codes) + 1

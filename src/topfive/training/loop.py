@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from topfive.data.draws import step_seed
 from topfive.data.loader import Batch, TrainingLoader
 from topfive.errors import Diverged
-from topfive.progress import EVERY, Beat, spoken
+from topfive.progress import SAY_EVERY, Beat, spoken
 from topfive.recipes.stages import Sgd
 from topfive.training import checkpoint
 from topfive.training.checkpoint import Progress, under
@@ -162,7 +162,7 @@ class SgdLoop:
                     steps = self.pace.again(progress.step, progress.seconds, self.recent, steps, cold)
                 if steps != course.steps:
                     course.legs.append((progress.step, steps))
-                    if abs(steps - said_steps) > 0.1 * said_steps and now - length_said_at > 3 * EVERY:
+                    if abs(steps - said_steps) > 0.1 * said_steps and now - length_said_at > 3 * SAY_EVERY:
                         log.info("  the run is now %d steps long instead of %d, to keep to its time", steps, said_steps)
                         said_steps, length_said_at = steps, now
                 over = progress.step >= course.steps

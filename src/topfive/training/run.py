@@ -22,7 +22,7 @@ from topfive.files import read_json, write_json, write_text
 from topfive.layers import Classifier
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
-from topfive.progress import of_images
+from topfive.progress import say_took
 from topfive.recipes.reading import parse
 from topfive.recipes.recipe import Recipe, compare
 from topfive.recipes.stages import Sgd, Svm
@@ -166,7 +166,7 @@ def _stages(
                 skipped = fit_channels(classifier, stage, split, geometry, recipe.seed, workers)
             progress.broken |= {image.id: image.reason for image in skipped}
             seconds = time.perf_counter() - started
-            log.info("  %s took %s", stage.kind, of_images(seconds, len(split)))
+            say_took(stage.kind, seconds)
             progress.seconds += seconds
         if stage is not recipe.stage[-1]:  # a finished stage is kept and not done again
             progress = replace(progress, stage=index + 1, step=0, legs=[], choice=None, sums={}, scaler={})

@@ -20,7 +20,7 @@ from topfive.evaluation.calibration import fit_sharpness
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
-from topfive.progress import of_images
+from topfive.progress import say_took
 from topfive.recipes.stages import Svm
 from topfive.training.codebook import fit_quantiser, fitted_channels
 from topfive.training.codes import KeptCodes, extract_codes
@@ -127,7 +127,7 @@ def fit_part(
     views = len(codes) // len(found.rows)
     labels, folds = (one[found.rows].repeat(views) for one in (split.labels, folds))
     log.info("  %d codes of %d dimensions for %d SVMs", len(codes), part.length, machine.svm.out_features)
-    span = None
+    started, span = time.perf_counter(), None
     if isinstance(codes, Tensor) and is_spanned(len(codes), part.length):
         span = Span.of(codes)
         codes = span.coordinates
@@ -136,6 +136,7 @@ def fit_part(
     sharpness = fit_sharpness(best.margins, truths) if len(truths) else 1.0
     weights = solve(codes, labels, best.weights, best.c, stage, seed)
     weights = found.scale.undone(weights if span is None else span.undone(weights))
+    say_took("solving", time.perf_counter() - started, len(found.rows))
     return PartFit(weights, sharpness, best.margins, truths, found.broken)
 
 
@@ -167,6 +168,7 @@ def gather(
     part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, workers: int | None
 ) -> Gathered:  # fmt: skip
     """The codes of all training images, scaled and packed as the stage has it."""
+    started, what = time.perf_counter(), f"{part.name} codes"
     codes_wanted = len(split) * (2 if stage.mirror else 1)
     too_large = is_packed(codes_wanted, part.length, stage)
     if is_large(codes_wanted, part.length, stage) and not too_large:
@@ -175,7 +177,7 @@ def gather(
     scale, quantiser = Scale(torch.zeros(part.length), torch.ones(part.length)), None
     if stage.standardise or too_large:
         few = evenly(split, min(SAMPLE, max(WORDS, SAMPLED // part.length)))
-        sample = extract_codes(machine, few, geometry, workers, part=part.give).codes
+        sample = extract_codes(machine, few, geometry, workers, part=part.give, what=f"{what} of a sample").codes
         scale = Scale.of(sample) if stage.standardise else scale
         if too_large:
             log.info("  more than %g GiB of codes: kept at one bit a number", stage.memory_gb)
@@ -185,9 +187,8 @@ def gather(
         scaled = scale(part.give(images)) if stage.standardise else part.give(images)
         return scaled if quantiser is None else quantiser.encode(scaled)
 
-    started = time.perf_counter()
-    found = extract_codes(machine, split, geometry, workers, mirrored=stage.mirror, part=packed)
-    log.info("  coding took %s", of_images(time.perf_counter() - started, len(split)))
+    found = extract_codes(machine, split, geometry, workers, mirrored=stage.mirror, part=packed, what=what)
+    say_took("coding", time.perf_counter() - started, len(split))
     words = torch.zeros(0) if quantiser is None else quantiser.words
     return Gathered(found.codes, torch.tensor(found.rows), scale, words, found.broken)
 
