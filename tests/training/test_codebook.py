@@ -250,6 +250,7 @@ def test_a_quantiser_is_near_its_codes() -> None:
     left = (quantiser.decode(quantiser.encode(codes)) - codes).square().sum() / codes.square().sum()
     assert left < 0.3  # of 600 points in 8 dimensions 256 words
     kept = KeptCodes(quantiser, quantiser.encode(codes))
+    assert torch.equal(kept[:9][3, 16:24], quantiser.words[2, int(kept.kept[3, 2])])
     assert kept.shape == (600, 32)
     assert torch.equal(kept[5:9], quantiser.decode(kept.kept)[5:9])
     assert torch.equal(kept[torch.arange(600) % 2 == 0][0:3], kept[0:6][::2])
