@@ -23,7 +23,7 @@ from topfive.training.codes import centres_of, extract_codes
 from topfive.training.linear_svm import by_sgd, objective
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
-from topfive.training.svm import is_packed, is_spanned
+from topfive.training.svm import LOOKS, is_packed, is_spanned, span_multiplications
 from topfive.training.tailoring import geometry_of
 from topfive.training.tuning import PROBE, Choice, time_steps
 
@@ -34,7 +34,6 @@ TRIED = 2 * KMEANS_BATCH  # descriptors that a fit is timed on
 ROUNDS = 2  # of it
 TIMED = 32_000_000  # numbers of codes that an SVM's step is timed on, 128 MB
 KMEANS_STEPS = 200  # until k-means brings no more, about: 117 to 285 for systems on digits
-LOOKS = 60.0  # at all codes until an SVM has converged, about: 45 to 110 for systems on digits
 A_STEP = 6.0  # of them in a step of Newton's method
 
 
@@ -166,7 +165,7 @@ def multiplications_a_second() -> float:
 def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSet) -> float:
     """Forecast of an `svm` stage: codes once (twice with mirror images), then a fit for each c at most, and one."""
     split = data.split("train")
-    images = min(len(split), stage.images or len(split)) * (2 if stage.mirror else 1)
+    images = min(len(split), stage.images or len(split))
     few = evenly(split, FEW)
     started = time.perf_counter()
     found = extract_codes(classifier, few, geometry_of(recipe))
@@ -181,14 +180,15 @@ def svm_seconds(classifier: nn.Module, stage: Svm, recipe: Recipe, data: ImageSe
     if stage.late_fusion and len(channels := fitted_channels(classifier, None)) > 1:
         lengths = [channel.length for channel in channels.values()]
     solving = sum(_solving(stage, images, length, len(data.classes), a_number) for length in lengths)
-    return images * coding + solving
+    return images * stage.views * coding + solving
 
 
 def _solving(stage: Svm, images: int, length: int, classes: int, a_number: float) -> float:
-    """Seconds of all fits on so many codes. a_number: seconds of a look at one number of a code."""
-    fits, looks = 1 + len(stage.costs) * stage.folds_of(images), min(LOOKS, A_STEP * stage.iterations)
-    if is_spanned(images, length):
-        span = images**2 * (length + 10 * images)
-        return (span + 2 * fits * looks * images**2 * classes) / multiplications_a_second()
-    looks = float(stage.passes) if by_sgd(stage, is_packed(images, length, stage)) else looks
-    return fits * looks * images * length * a_number
+    """Seconds of all fits on the codes of so many images. a_number: seconds of a look at one number of a code."""
+    fits, looks, codes = stage.fits_of(images), min(LOOKS, A_STEP * stage.iterations), images * stage.views
+    packed = is_packed(codes, length, stage)
+    if not packed and is_spanned(codes, length, fits):
+        span = span_multiplications(codes, length)
+        return (span + 2 * fits * looks * codes**2 * classes) / multiplications_a_second()
+    looks = float(stage.passes) if by_sgd(stage, packed) else looks
+    return fits * looks * codes * length * a_number

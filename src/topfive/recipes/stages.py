@@ -144,9 +144,18 @@ class Svm(Strict):
         """The values of c, smallest first."""
         return tuple(sorted(self.c)) if isinstance(self.c, tuple) else (self.c,)
 
+    @property
+    def views(self) -> int:
+        """Codes of a training image."""
+        return 2 if self.mirror else 1
+
     def folds_of(self, images: int) -> int:
         """Folds of so many training images; where left open five for a choice on few images, else one share."""
         return self.folds or (5 if len(self.costs) > 1 and images <= FEW_IMAGES else 1)
+
+    def fits_of(self, images: int) -> int:
+        """SVMs of each class that so many training images take at most: one for each c and fold, and the last."""
+        return 1 + len(self.costs) * self.folds_of(images)
 
 
 class Fit(Strict):

@@ -30,8 +30,9 @@ log = logging.getLogger("topfive")
 
 SAMPLE = 2000  # images at most whose codes set the scale and the quantiser
 SAMPLED = 1 << 28  # numbers of them at most, 1 GiB, but for as many codes as the quantiser has words
-SPANNED = 2000  # codes at most whose span is computed: that takes their number to the third power
-LONGER = 4  # times as many numbers as there are codes make it worth it
+SPANNED = 5000  # codes at most whose span is computed: it takes several times their number squared, in float64
+LOOKS = 60.0  # at all codes until an SVM has converged, about: 45 to 110 for systems on digits
+DEARER = 30  # times a multiplication of a matrix product: one of a look, whose numbers come from memory
 CODES = "checkpoint/codes_{part}.safetensors"
 WORTH_KEEPING = 30.0  # seconds of coding
 
@@ -128,7 +129,7 @@ def fit_part(
     labels, folds = (one[found.rows].repeat(views) for one in (split.labels, folds))
     log.info("  %d codes of %d dimensions for %d SVMs", len(codes), part.length, machine.svm.out_features)
     started, span = time.perf_counter(), None
-    if isinstance(codes, Tensor) and is_spanned(len(codes), part.length):
+    if isinstance(codes, Tensor) and is_spanned(len(codes), part.length, stage.fits_of(len(found.rows))):
         span = Span.of(codes)
         codes = span.coordinates
     best = choose_c(codes, labels, folds, stage, machine.svm.out_features, seed)
@@ -140,9 +141,15 @@ def fit_part(
     return PartFit(weights, sharpness, best.margins, truths, found.broken)
 
 
-def is_spanned(codes: int, length: int) -> bool:
-    """Whether an SVM on so many codes is fitted in the coordinates of their span."""
-    return codes <= SPANNED and codes * LONGER <= length
+def is_spanned(codes: int, length: int, fits: int) -> bool:
+    """Whether so many SVMs are fitted sooner in the coordinates of the codes' span, though it has to be found first."""
+    saved = fits * LOOKS * codes * (length - codes) * DEARER
+    return codes <= SPANNED and span_multiplications(codes, length) < saved
+
+
+def span_multiplications(codes: int, length: int) -> int:
+    """That the span of so many codes takes: products of all pairs, and their eigenvectors."""
+    return codes**2 * (length + 10 * codes)
 
 
 def is_packed(codes: int, length: int, stage: Svm) -> bool:
@@ -169,7 +176,7 @@ def gather(
 ) -> Gathered:  # fmt: skip
     """The codes of all training images, scaled and packed as the stage has it."""
     started, what = time.perf_counter(), f"{part.name} codes"
-    codes_wanted = len(split) * (2 if stage.mirror else 1)
+    codes_wanted = len(split) * stage.views
     too_large = is_packed(codes_wanted, part.length, stage)
     if is_large(codes_wanted, part.length, stage) and not too_large:
         log.warning("  more than %g GiB of codes, kept as they are: %d numbers are no multiple of %d", stage.memory_gb,
