@@ -3,9 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from topfive.models import build
-from topfive.models.modelfile import lay_out
 from topfive.recipes.stages import Optimizer
 from topfive.training.optimizer import build_optimizer, momenta, set_momenta
 
@@ -78,7 +78,7 @@ def test_momenta_put_back_go_on_as_if_never_stopped() -> None:
 
 
 def test_momenta_take_the_layout_of_their_weights() -> None:
-    net = lay_out(nn.Conv2d(4, 8, 3), torch.channels_last)
+    net = convert_conv2d_weight_memory_format(nn.Conv2d(4, 8, 3), torch.channels_last)
     optimizer = build_optimizer(net, Optimizer(lr=0.1))
     kept = {"weight": torch.randn(8, 4, 3, 3), "bias": torch.randn(8)}
     set_momenta(net, optimizer, kept)

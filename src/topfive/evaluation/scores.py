@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from topfive.data.crops import Crops, cut, made_of_each, mirrors
 from topfive.data.dense import Dense
@@ -24,7 +25,7 @@ from topfive.errors import BadFile, Misused
 from topfive.evaluation.dense import DECODED, check_dense, dense_answers
 from topfive.evaluation.ranks import ranks_here
 from topfive.files import read_tensors, write_tensors
-from topfive.models.modelfile import Model, best_device, lay_out
+from topfive.models.modelfile import Model, best_device
 from topfive.progress import Countdown
 
 log = logging.getLogger("topfive")
@@ -272,7 +273,7 @@ def _of_share(
     answers = torch.full((len(images), views, len(model.classes)), torch.nan)
     broken: list[Broken] = []
     device = best_device()
-    lay_out(model.classifier.to(device), torch.channels_last)
+    convert_conv2d_weight_memory_format(model.classifier.to(device), torch.channels_last)
     answered = pixels = 0
     countdown = Countdown(model.entry, len(images))
     for rows, found, bad, part in _answers(model, images, crops, batch_size, device, workers):

@@ -45,14 +45,13 @@ class AuxiliaryClassifier(Classifier):
             maps = leg.piece(maps)
         return maps
 
-    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
-    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:  # type: ignore[override]
+    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training with the auxiliary ones.
 
         Raises BadShape for images that they cannot take.
         """
         if not self.training or all(leg.watched_by is None for leg in self.legs()):
-            return super().forward(images)
+            return self.score(self.features(images))
         maps = self.prepare(images)
         low, high = self.watched_sides
         if not low <= min(images.shape[2:]) <= max(images.shape[2:]) <= high:

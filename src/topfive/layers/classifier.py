@@ -1,6 +1,7 @@
 """What all classifiers share: images in, one vector of features, one last layer, scores out."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -46,8 +47,11 @@ class Classifier(nn.Module, ABC):
         scores: Tensor = getattr(self, self.head)(features)
         return scores
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Any, ...]:
+        """Scores (N, classes), float32, of images (N, 3, H, W) in [0, 1]. Raises BadShape.
+
+        In training some networks give a tuple in their place, what their loss is of (`training.loss`).
+        """
         return self.score(self.features(images))
 
     def everywhere(self, maps: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 import topfive
 from topfive.data.geometry import to_pixels
@@ -26,7 +27,7 @@ from topfive.leaderboard.confidence import answers_by_confidence
 from topfive.leaderboard.mistakes import find_mistakes, wrong_answers
 from topfive.leaderboard.thumbnail import thumbnail
 from topfive.models.count import count_layers, total
-from topfive.models.modelfile import Model, lay_out
+from topfive.models.modelfile import Model
 from topfive.models.zoo import ZOO
 from topfive.recipes.recipe import Recipe
 
@@ -63,7 +64,7 @@ class Result:
 
 def milliseconds_an_image(model: Model) -> float:
     """Median time of one image alone through the classifier, float32, on this machine's CPU, in ms."""
-    lay_out(model.classifier, torch.channels_last)
+    convert_conv2d_weight_memory_format(model.classifier, torch.channels_last)
     image = torch.rand(1, 3, model.geometry.crop, model.geometry.crop)
     times: list[float] = []
     until = time.perf_counter() + 0.5

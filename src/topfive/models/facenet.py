@@ -63,10 +63,10 @@ class FaceNet(Classifier):
         states = self.trunk(maps)  # -> (N, 4096) or (N, 1024)
         return normalize(self.fc(states).float())  # -> (N, 128)
 
-    # wider than the base class says in training alone, which types cannot tell from judging; `loss_of` takes both
-    def forward(self, images: Tensor) -> Tensor | Embeddings:  # type: ignore[override]
+    def forward(self, images: Tensor) -> Tensor | Embeddings:
         """Minus squared distances (N, classes), float32, of images (N, 3, H, W) in [0, 1]; in training the codes."""
-        return Embeddings(self.features(images)) if self.training else super().forward(images)
+        codes = self.features(images)
+        return Embeddings(codes) if self.training else self.score(codes)
 
 
 def nn1(name: str, classes: int, image: int) -> FaceNet:

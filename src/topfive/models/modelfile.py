@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
@@ -155,13 +155,6 @@ def _pixels(image: str | Path | NDArray[np.uint8]) -> NDArray[np.uint8]:
 def save(model: Model, path: Path) -> Path:
     """Write a model file, whole or not at all; raises BadFile when the disk is full."""
     return write_tensors(path, model.classifier.state_dict(), model.to_header())
-
-
-def lay_out(classifier: nn.Module, memory_format: torch.memory_format) -> nn.Module:
-    """The classifier with its weights in this layout, in place."""
-    # torch's types know `memory_format` only beside a dtype and a device
-    classifier.to(memory_format=memory_format)  # type: ignore[call-overload]
-    return classifier
 
 
 def best_device() -> torch.device:

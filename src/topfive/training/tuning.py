@@ -14,8 +14,8 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from topfive.models.modelfile import lay_out
 from topfive.recipes.stages import Precision
 from topfive.training.loss import Output, loss_of
 
@@ -45,7 +45,7 @@ class Choice:
 
     def place(self, classifier: nn.Module) -> nn.Module:
         """The classifier with its weights in this layout, in place."""
-        return lay_out(classifier, self.memory_format)
+        return convert_conv2d_weight_memory_format(classifier, self.memory_format)
 
     @property
     def memory_format(self) -> torch.memory_format:
