@@ -11,6 +11,7 @@ from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import Lasso
 from sklearn.mixture import GaussianMixture
 
+from topfive.features import moments
 from topfive.features.fisher import FisherVector
 from topfive.features.kernel_map import SPECTRA, kernel_map, width
 from topfive.features.llc import RIDGE, Llc
@@ -273,6 +274,15 @@ def test_whitened_patches_are_no_longer_alike():
     covariance = module(images).flatten(0, 1).T.cov()
     assert (covariance - torch.eye(108)).abs().mean() < 0.02 < (raw.flatten(0, 1).T.cov() - torch.eye(108)).abs().mean()
     assert module.whitening.T.allclose(module.whitening, atol=1e-4)
+
+
+def test_moments_are_numpys_however_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = torch.randn(50, 7, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 8) + 100
+    for numbers in (1 << 20, 7 * 13, 1):
+        monkeypatch.setattr(moments, "BLOCK", numbers)
+        centre, covariance = moments.moments_of(vectors)
+        np.testing.assert_allclose(centre, vectors.double().numpy().mean(0), rtol=1e-12)
+        np.testing.assert_allclose(covariance, np.cov(vectors.double().numpy().T), rtol=1e-9, atol=1e-12)
 
 
 def test_a_quantiser_keeps_the_nearest_word_of_each_piece():

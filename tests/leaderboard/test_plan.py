@@ -26,7 +26,7 @@ from topfive.models.modelfile import Geometry, Model, save
 from topfive.recipes.reading import open_recipe
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Svm
-from topfive.training.codebook import has, sample_descriptors
+from topfive.training.codebook import fitted_by, sample_descriptors
 from topfive.training.tailoring import fit_recipe, geometry_of
 
 SMALL_LINEAGE = {
@@ -205,7 +205,7 @@ def test_fits_are_forecast_from_two_rounds_of_a_few_descriptors(
     stages = {stage.kind: stage for stage in recipe.stage if isinstance(stage, Fit)}
     expected = 0.0
     for kind, channel in [(kind, one) for kind in stages for one in classifier.channels.values()]:
-        if isinstance(channel, Channel) and has(channel, kind):
+        if isinstance(channel, Channel) and fitted_by(channel, kind) is not None:
             sample = sample_descriptors(channel, few.split("train"), geometry_of(recipe), 0, 200_000, raw=True)[0]
             count = min(stages[kind].descriptors, len(sample))
             batches = 200 * 4096 / count if kind in ("kmeans", "dictionary") else 1e9

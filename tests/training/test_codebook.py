@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,6 +191,42 @@ def test_flat_images_teach_nothing_and_say_so() -> None:
     flat = Split(tuple("abcd"), torch.tensor([0, 1, 0, 1]), pixels=torch.full((4, 3, 32, 32), 90, dtype=torch.uint8))
     with pytest.raises(BadData, match="no descriptor could be computed; give images that are not flat"):
         fit_channels(build("sift_bow_2009_small", 2), Fit(kind="kmeans"), flat, SIDE, 0, 1)
+
+
+@pytest.mark.parametrize(("name", "first", "arguments"), [
+    ("xrce_2011_small", "pca", {"colour": False, "components": 4}), ("kmeans_2011", "whitening", {"words": 8}),
+])  # fmt: skip
+def test_flat_patches_teach_nothing_where_they_are_projected_or_whitened(
+    few_digits: ImageSet, name: str, first: str, arguments: dict[str, Any]
+) -> None:
+    """Of 1,000 patches of scans three at least are flat, and none of them is in a sample."""
+    net, split = build(name, 10, **arguments), few_digits.split("train")
+    [channel] = fitted_channels(net, None).values()
+    fit_channels(net, Fit.model_validate({"kind": first, "descriptors": 3000}), split, SIDE, 0, 1)
+    flat = channel.projected(channel.descriptors(torch.zeros(1, 3, 32, 32)))[0, 0]
+
+    def share(described: Tensor) -> float:
+        return float(((described - flat).norm(dim=1) < 1e-4).float().mean())
+
+    assert share(channel.projected(channel.descriptors(seen(split))).flatten(0, 1)) > 0.003
+    assert share(sampled(net, split, 3000)) == 0
+
+
+def test_stages_that_are_out_of_order_or_missing_are_named(few_digits: ImageSet) -> None:
+    split = few_digits.split("train")
+    net = build("xrce_2011_small", 10, colour=False, components=2)
+    for kind in ("kmeans", "dictionary", "whitening", "landmarks"):
+        with pytest.raises(Misused, match=f"recipe: {kind} fits nothing in xrce_2011_small; leave that stage out"):
+            fit_channels(net, Fit.model_validate({"kind": kind}), split, SIDE, 0, 1)
+    with pytest.raises(Misused, match="gmm needs what pca fits in sift; put a stage of kind pca before it"):
+        fit_channels(net, Fit(kind="gmm"), split, SIDE, 0, 1)
+    fit_channels(net, Fit(kind="pca", descriptors=1000), split, SIDE, 0, 1)
+    with pytest.raises(Misused, match="svm needs what gmm fits in sift; put a stage of kind gmm before it"):
+        fit_svm(net, Svm(), split, SIDE, 0, 1)
+    with pytest.raises(Misused, match="svm needs what landmarks fits in hog; put a stage of kind landmarks"):
+        fit_svm(build("hog_rbf", 10, image=16, landmarks=5), Svm(), split, Geometry(16, 16), 0, 1)
+    with pytest.raises(Misused, match="kmeans fits nothing in hog_svm; leave that stage out"):
+        fit_channels(build("hog_svm", 10, image=16), Fit(kind="kmeans"), split, Geometry(16, 16), 0, 1)
 
 
 def test_late_fusion_is_the_mean_of_each_channels_machine(few_digits: ImageSet) -> None:

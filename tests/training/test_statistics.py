@@ -10,12 +10,13 @@ from PIL import Image
 
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split
-from topfive.errors import BadData
+from topfive.errors import BadData, Misused
 from topfive.models import build
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Values
 from topfive.training import statistics
 from topfive.training.statistics import colour_basis, set_values
+from topfive.training.tailoring import fit_recipe
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,13 @@ def test_no_readable_image_is_said(recipe: Recipe, tmp_path: Path) -> None:
     split = Split(("a.png",), torch.tensor([0]), paths=(tmp_path / "a.png",))
     with pytest.raises(BadData, match="no image of the training split could be decoded; "):
         values(recipe, split, subtract="channel")
+
+
+def test_hand_made_systems_see_pixels_as_they_are(few_digits: ImageSet, colours: Split) -> None:
+    own, _ = fit_recipe("hog_svm", few_digits)
+    given = own.model_copy(update={"values": Values()})
+    net = build("hog_svm", 2, image=16)
+    with pytest.raises(Misused, match=r'hog_svm describes pixels in \[0, 1\], so expected subtract = "none" and unit'):
+        set_values(net, given, colours, Geometry(16, 16), 1)
+    set_values(net, own, colours, Geometry(16, 16), 1)
+    assert (net.normalize.mean == 0).all() and (net.normalize.std == 1).all()

@@ -62,6 +62,8 @@ def test_codes_that_are_all_zero_end_in_one_answer(
     """Without codes b alone makes b^2 / 2 + C (n (1 - b)^2 + (N - n) (1 + b)^2) least: 2 C (2n - N) / (1 + 2 C N)."""
     split = evenly(few_digits.split("train"), images)
     net = build("sparse_coding_2010_small", 10, words=8, penalty=2.0).eval()
+    assert isinstance(net, CodedSvm)
+    net.get_buffer("channels.sift.code.words")[:, 0] = 1
     fit_svm(net, Svm(c=0.5, iterations=60, **stage), split, Geometry(32, 32), 0, 1)
     assert isinstance(net, CodedSvm)
     assert (net.svm.weight == 0).all()

@@ -25,7 +25,7 @@ class Landmarks(nn.Module):
         super().__init__()
         check_counts("Landmarks", number=number, length=length)
         self.register_buffer("landmarks", torch.zeros(number, length))
-        self.register_buffer("turn", torch.eye(number))
+        self.register_buffer("turn", torch.zeros(number, number))
         self.register_buffer("sharpness", torch.ones(()))
 
     def forward(self, codes: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from topfive.errors import BadShape
 from topfive.features.door import check_counts, check_images
 from topfive.features.grid import middles_of
+from topfive.features.moments import moments_of
 from topfive.features.words import Words
 
 CONTRAST = 10 / 255**2  # added to a patch's variance, of pixels in [0, 1] (10 of pixels in [0, 255])
@@ -35,7 +36,11 @@ class WhitenedPatches(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, C, H, W) in [0, 1]. M runs over rows and columns of patches."""
-        return (self.contrasted(images) - self.centre) @ self.whitening
+        return self.whitened(self.contrasted(images))
+
+    def whitened(self, patches: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return (patches - self.centre) @ self.whitening
 
     def contrasted(self, images: Tensor) -> Tensor:
         """Patches of mean 0 and deviation 1: (N, C, H, W) -> (N, M, D)."""
@@ -59,8 +64,8 @@ def whitening_of(patches: Tensor, epsilon: float = 0.1) -> tuple[Tensor, Tensor]
     """The mean (D,) and the ZCA matrix (D, D) of patches (M, D), float32. epsilon: added to each variance."""
     if patches.dim() != 2 or len(patches) < 2:
         raise BadShape(f"whitening_of: expected two patches (M, D) at least, got {tuple(patches.shape)}; give more")
-    centre = patches.double().mean(0)
-    values, vectors = torch.linalg.eigh((patches.double() - centre).T.cov())
+    centre, covariance = moments_of(patches)
+    values, vectors = torch.linalg.eigh(covariance)
     return centre.float(), ((vectors / (values + epsilon).sqrt()) @ vectors.T).float()
 
 

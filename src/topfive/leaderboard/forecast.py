@@ -18,7 +18,15 @@ from topfive.models.modelfile import best_device
 from topfive.models.zoo import build
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Sgd, Svm
-from topfive.training.codebook import FITS, KMEANS_BATCH, PER_IMAGE, fitted_channels, has, kmeans, sample_descriptors
+from topfive.training.codebook import (
+    FITS,
+    KMEANS_BATCH,
+    PER_IMAGE,
+    fitted_by,
+    fitted_channels,
+    kmeans,
+    sample_descriptors,
+)
 from topfive.training.codes import centres_of, extract_codes
 from topfive.training.linear_svm import by_sgd, objective
 from topfive.training.run import try_out
@@ -129,7 +137,7 @@ def fit_seconds(classifier: nn.Module, recipe: Recipe, data: ImageSet) -> float:
     kmeans(torch.rand(16, 2), 4, 1, 0)  # whose first call takes longer
     for stage in stages:
         for channel in fitted_channels(copy.deepcopy(classifier), stage.channel).values():
-            if not has(channel, stage.kind):
+            if fitted_by(channel, stage.kind) is None:
                 continue
             started = time.perf_counter()
             raw, _ = sample_descriptors(channel, few, geometry, 0, stage.descriptors, raw=True)

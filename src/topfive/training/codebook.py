@@ -22,6 +22,7 @@ from topfive.data.imageset import Broken, Split, drawn
 from topfive.data.loader import central_crops
 from topfive.errors import BadData, Misused, look_up
 from topfive.features import FisherVector, SparseCode, WhitenedPatches, whitening_of
+from topfive.features.moments import moments_of
 from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
 from topfive.features.words import Words, nearest
 from topfive.models.coded import Channel, CodedSvm
@@ -66,10 +67,15 @@ def fit_channels(
             raise Misused("recipe: landmarks are whole images; leave out their stage's channel")
         return fit_landmarks(classifier, split, geometry, seed, workers)
     broken: list[Broken] = []
-    for name, channel in fitted_channels(classifier, stage.channel).items():
-        if not has(channel, stage.kind):
-            continue
-        raw = stage.kind in ("pca", "whitening")
+    channels = fitted_channels(classifier, stage.channel)
+    channels = {name: one for name, one in channels.items() if fitted_by(one, stage.kind) is not None}
+    if not channels:
+        where = stage.channel or fitted_machine(classifier).name
+        raise Misused(f"recipe: {stage.kind} fits nothing in {where}; leave that stage out")
+    raw = stage.kind in ("pca", "whitening")
+    for name, channel in channels.items():
+        if not raw:
+            check_learned(name, channel, ("pca", "whitening"), before=stage.kind)
         sample, bad = sample_descriptors(channel, split, geometry, seed, stage.descriptors, raw, workers)
         broken += bad
         log.info("  %s of %s on %d descriptors of %d numbers", stage.kind, name, *sample.shape)
@@ -86,9 +92,11 @@ def fit_landmarks(
     The kernel is as sharp as scikit-learn's `gamma="scale"`: one over the numbers of a code times their variance.
     """
     broken: list[Broken] = []
-    for channel in fitted_machine(classifier).channels.values():
-        if not isinstance(channel, KernelHog):
-            continue
+    machine = fitted_machine(classifier)
+    channels = [channel for channel in machine.channels.values() if isinstance(channel, KernelHog)]
+    if not channels:
+        raise Misused(f"recipe: landmarks fits nothing in {machine.name}; leave that stage out")
+    for channel in channels:
         compare = channel.compare
         few = drawn(split, len(compare.turn), seed)
         found = extract_codes(classifier, few, geometry, workers, part=channel.describe)
@@ -104,15 +112,30 @@ def fit_landmarks(
     return broken
 
 
-def has(channel: Channel, kind: str) -> bool:
-    """Whether a channel has what stages of that kind fit."""
-    return {
-        "pca": channel.project is not None,
-        "whitening": isinstance(channel.describe, WhitenedPatches),
-        "kmeans": isinstance(channel.code, Words) and not isinstance(channel.code, SparseCode),
-        "dictionary": isinstance(channel.code, SparseCode),
-        "gmm": isinstance(channel.code, FisherVector),
-    }[kind]
+KINDS = ("pca", "whitening", "kmeans", "dictionary", "gmm")
+
+
+def fitted_by(channel: Channel, kind: str) -> Tensor | None:
+    """What a stage of that kind fits in a channel, all 0 until it has; None where the channel has no such thing."""
+    describe, code = channel.describe, channel.code
+    if kind == "pca":
+        return None if channel.project is None else channel.project.centre
+    if kind == "whitening":
+        return describe.centre if isinstance(describe, WhitenedPatches) else None
+    if kind == "gmm":
+        return code.means if isinstance(code, FisherVector) else None
+    sparse = isinstance(code, SparseCode)
+    return code.words if isinstance(code, Words) and sparse == (kind == "dictionary") else None
+
+
+def check_learned(name: str, channel: nn.Module, kinds: tuple[str, ...], before: str) -> None:
+    """Misused where something of these kinds in a channel is as it was built: its codes would all be alike."""
+    learned = {"landmarks": channel.compare.turn} if isinstance(channel, KernelHog) else {}
+    if isinstance(channel, Channel):
+        learned = {kind: found for kind in kinds if (found := fitted_by(channel, kind)) is not None}
+    for kind, found in learned.items():
+        if not bool(found.any()):
+            raise Misused(f"recipe: {before} needs what {kind} fits in {name}; put a stage of kind {kind} before it")
 
 
 class Sample(NamedTuple):
@@ -125,7 +148,10 @@ class Sample(NamedTuple):
 def sample_descriptors(
     channel: Channel, split: Split, geometry: Geometry, seed: int, number: int, raw: bool, workers: int | None = None
 ) -> Sample:
-    """Up to `number` descriptors of training images that hold something.
+    """Up to `number` descriptors of training images, but for those of nothing.
+
+    These are 0 before they are projected or whitened: of a flat patch, or of a key-point that there is not. Scans and
+    photos of things on white have thousands, which would all be one point, and many words with it.
 
     raw: as they are described, not projected (and not whitened). Those of an image are the first in an order that is
     drawn by its id, and come again where it has too few. Raises BadData where there is none.
@@ -140,33 +166,40 @@ def sample_descriptors(
             broken += bad
             if not len(batch.rows):
                 continue
-            described = _describe(channel, batch.images, raw)  # (N, M, D)
+            described = _described(channel, batch.images)  # (N, M, D)
             draws = uniform(seed, 1, id_keys([few.ids[row] for row in batch.rows]), described.shape[1])
-            held = described.abs().amax(2) > 0  # a flat patch, or a key-point that there is not, teaches nothing
+            held = described.abs().amax(2) > 0
             order = torch.from_numpy(draws).masked_fill_(~held, 1).argsort(dim=1, stable=True)  # draws are below 1
             ranks = torch.arange(min(of_each, described.shape[1])) % held.sum(1, keepdim=True).clamp_min(1)
             rows = order.gather(1, ranks)
-            found.append(described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1))
+            some = described.gather(1, rows[..., None].expand(-1, -1, described.shape[2])).flatten(0, 1)
+            some = some[some.abs().amax(1) > 0]  # none of an image that is flat all over
+            found.append(some if raw else _projected(channel, some))
             countdown.at(batch.rows[-1] + 1)
-    sample = torch.cat(found) if found else torch.zeros(0, 1)
-    sample = sample[sample.abs().amax(1) > 0][:number] if len(sample) else sample  # of images that are flat all over
+    sample = torch.cat(found)[:number] if found else torch.zeros(0, 1)
     if not len(sample):
         raise BadData("training: no descriptor could be computed; give images that are not flat")
     return Sample(sample.clone(), broken)
 
 
-def _describe(channel: Channel, images: Tensor, raw: bool) -> Tensor:
-    if raw and isinstance(channel.describe, WhitenedPatches):
-        return channel.describe.contrasted(images)
-    described = channel.descriptors(images)
-    return described if raw else channel.projected(described)
+def _described(channel: Channel, images: Tensor) -> Tensor:
+    """Descriptors (N, M, D), patches not yet whitened."""
+    describe = channel.describe
+    return describe.contrasted(images) if isinstance(describe, WhitenedPatches) else channel.descriptors(images)
+
+
+def _projected(channel: Channel, described: Tensor) -> Tensor:
+    """What the code sees of descriptors (S, D)."""
+    if isinstance(channel.describe, WhitenedPatches):
+        described = channel.describe.whitened(described)
+    return channel.projected(described)
 
 
 def fit_projection(channel: Channel, sample: Tensor, iterations: int, seed: int) -> None:
     """The directions along which the descriptors differ most."""
     assert channel.project is not None
-    centre = sample.double().mean(0)
-    _, vectors = torch.linalg.eigh((sample.double() - centre).T.cov())
+    centre, covariance = moments_of(sample)
+    _, vectors = torch.linalg.eigh(covariance)
     channel.project.centre.copy_(centre)
     channel.project.basis.copy_(vectors.flip(1)[:, : channel.project.basis.shape[1]])
 

@@ -6,8 +6,9 @@ from torch import Tensor
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import Split, drawn
 from topfive.data.loader import central_crops
-from topfive.errors import BadData
+from topfive.errors import BadData, Misused
 from topfive.models import Classifier
+from topfive.models.coded import CodedSvm
 from topfive.recipes.recipe import Recipe
 
 UNREADABLE = "training: no image of the training split could be decoded; put good copies in their place"
@@ -15,8 +16,16 @@ IMAGES = 10_000  # that means and deviations are computed on, at most
 
 
 def set_values(classifier: Classifier, recipe: Recipe, split: Split, geometry: Geometry, workers: int | None) -> None:
-    """Compute what the recipe says on up to IMAGES training images and put it into `classifier.normalize`."""
+    """Compute what the recipe says on up to IMAGES training images and put it into `classifier.normalize`.
+
+    Raises Misused for a hand-made system and values of another kind than [0, 1], which descriptors are made for.
+    """
     values, normalize = recipe.values, classifier.normalize
+    if isinstance(classifier, CodedSvm) and (values.subtract, values.unit) != ("none", "one"):
+        raise Misused(
+            f'recipe: values: {classifier.name} describes pixels in [0, 1], so expected subtract = "none" and unit = '
+            f'"one", got "{values.subtract}" and "{values.unit}"; set them so'
+        )
     channels = normalize.channels
     mean, std = torch.zeros(channels, 1, 1), torch.ones(channels, 1, 1)
     if values.subtract != "none" or values.unit == "std":

@@ -22,7 +22,7 @@ from topfive.files import read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
 from topfive.progress import say_took
 from topfive.recipes.stages import Svm
-from topfive.training.codebook import fit_quantiser, fitted_channels
+from topfive.training.codebook import KINDS, check_learned, fit_quantiser, fitted_channels
 from topfive.training.codes import KeptCodes, extract_codes
 from topfive.training.linear_svm import Scale, Span, choose_c, solve
 
@@ -52,6 +52,8 @@ def fit_svm(
     if stage.images is not None and stage.images < len(split):
         split = drawn(split, stage.images, seed)
     machine = coded_of(classifier)
+    for name, channel in machine.channels.items():
+        check_learned(name, channel, KINDS, before="svm")
     folds = draw_folds(split, stage, seed)
     parts = [Part("all", machine.body, machine.svm.in_features)]
     if stage.late_fusion and len(machine.channels) > 1:
