@@ -18,7 +18,9 @@ from torch import Tensor
 
 from conditions import conditions, options, publish, set_up
 from rounds import by_turns, ratio
-from topfive.training.linear_svm import fit_by_sgd, fit_weights, margins_of, objective
+from topfive.training.averaged_sgd import fit_by_sgd
+from topfive.training.hinge import margins_of, objective
+from topfive.training.newton import fit_weights
 
 CLASSES, IMAGES, TEST, LENGTH = 10, 10_000, 2_000, 8_192
 C = 0.1

@@ -33,7 +33,8 @@ from topfive.models.coded import CodedSvm
 from topfive.recipes.stages import Fit, Svm
 from topfive.training.codebook import fit_channels
 from topfive.training.codes import extract_codes
-from topfive.training.linear_svm import Span, choose_c, solve
+from topfive.training.coordinates import Span
+from topfive.training.linear_svm import choose_c, solve
 from topfive.training.svm import draw_folds
 from topfive.training.tailoring import fit_recipe, geometry_of
 

@@ -7,6 +7,7 @@ good file as it was.
 import errno
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,28 @@ def read_tensors(path: Path, kind: str, todo: str) -> tuple[dict[str, Tensor], A
         raise BadFile(f"{path}: is not a whole {kind} of topfive (broken header: {error}); {todo}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole {kind} of topfive ({error}); {todo}") from error
+
+
+def mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    """A tensor whose numbers lie in the file `path`: the system keeps in memory what there is room for.
+
+    They are those that the file holds, if it is there. Raises BadFile where the disk has no room for it.
+    """
+    size = math.prod(shape)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:
+            if hasattr(os, "posix_fallocate"):  # a full disk is met here, and not by a signal when a number is written
+                os.posix_fallocate(file.fileno(), 0, size * dtype.itemsize)
+    except OSError as error:
+        raise _refusal(path, error) from error
+    return torch.from_file(str(path), shared=True, size=size, dtype=dtype).view(shape)
+
+
+def flush(path: Path) -> None:
+    """Bring what was written into a mapped file to the disk."""
+    with open(path, "r+b") as file:
+        os.fsync(file.fileno())
 
 
 def read_rows(path: Path, name: str, rows: int) -> Iterator[Tensor]:

@@ -294,3 +294,16 @@ def test_a_quantiser_keeps_the_nearest_word_of_each_piece():
     nearest = torch.stack([torch.cdist(codes[:, 8 * i : 8 * i + 8], quantiser.words[i]).argmin(1) for i in range(3)], 1)
     assert torch.equal(kept.long(), nearest)
     assert torch.equal(quantiser.encode(quantiser.decode(kept)), kept)
+
+
+def test_a_quantiser_fills_up_the_last_piece_of_codes_that_are_no_multiple_of_eight():
+    whole, short = ProductQuantiser(24), ProductQuantiser(20)
+    words = torch.randn(3, 256, 8, generator=torch.Generator().manual_seed(0))
+    words[2, :, 4:] = 0
+    codes = torch.randn(5, 20, generator=torch.Generator().manual_seed(1))
+    for quantiser in (whole, short):
+        quantiser.words.copy_(words)
+    kept = short.encode(codes)
+    assert torch.equal(kept, whole.encode(torch.nn.functional.pad(codes, (0, 4))))
+    assert torch.equal(short.decode(kept), whole.decode(kept)[:, :20])
+    assert ProductQuantiser.of(words, 20).decode(kept).shape == (5, 20)

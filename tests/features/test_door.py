@@ -83,7 +83,6 @@ VALUES = {
     "SuperVector: s: expected a number from 0 on, got nan": lambda: SuperVector(5, 8, float("nan")),
     "SparseCode: atoms: expected a whole number of at least 1, got 0": lambda: SparseCode(5, 8, "omp", atoms=0),
     "SparseCode: penalty: expected a number from 0 on, got -1": lambda: SparseCode(5, 8, "lasso", penalty=-1),
-    "ProductQuantiser: length: expected a multiple of 8, got 20": lambda: ProductQuantiser(20),
     "Landmarks: number: expected a whole number of at least 1, got 0": lambda: Landmarks(0, 8),
     "regions_of: grids: expected rows and columns of at least 1, got ((0, 1),)": lambda: regions_of(
         torch.rand(7, 2), ((0, 1),)

@@ -27,7 +27,8 @@ from topfive.models.modelfile import Model
 from topfive.recipes.reading import open_recipe
 from topfive.recipes.recipe import Recipe
 from topfive.recipes.stages import Fit, Svm
-from topfive.training import linear_svm, train
+from topfive.training import averaged_sgd, train
+from topfive.training.averaged_sgd import fit_by_sgd
 from topfive.training.codebook import (
     fit_channels,
     fit_dictionary,
@@ -38,7 +39,8 @@ from topfive.training.codebook import (
     sample_descriptors,
 )
 from topfive.training.codes import KeptCodes, extract_codes
-from topfive.training.linear_svm import Scale, fit_by_sgd, fit_weights
+from topfive.training.coordinates import Scale
+from topfive.training.newton import fit_weights
 from topfive.training.svm import fit_svm
 from topfive.training.tailoring import fit_recipe, geometry_of
 
@@ -409,5 +411,5 @@ def test_the_two_solvers_say_how_far_they_are(
     fit_weights(codes, labels, torch.zeros(3, 9), 1.0, 20)
     assert "  c = 1: step 1, with " in caplog.text
     fit_by_sgd(codes, labels, torch.zeros(3, 9), 1.0, 4, 0)
-    steps = -(-linear_svm.STEPS * linear_svm.BATCH // 200) * -(-200 // linear_svm.BATCH)
+    steps = -(-averaged_sgd.STEPS * averaged_sgd.BATCH // 200) * -(-200 // averaged_sgd.BATCH)
     assert caplog.text.count(f"  c = 1, averaged SGD: 5 of {steps} steps, ") == 1  # not those that are tried

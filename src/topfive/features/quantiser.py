@@ -8,8 +8,8 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from topfive.errors import Misused
 from topfive.features.door import check_counts, check_width
 
 PIECE = 8  # numbers
@@ -18,27 +18,34 @@ AT_ONCE = 4_000_000  # numbers that are compared at a time
 
 
 class ProductQuantiser(nn.Module):
-    """Codes (N, L), L a multiple of 8, to bytes (N, L / 8) and back. words: (L / 8, 256, 8), fitted before use."""
+    """Codes (N, L) to bytes (N, P) and back, P = L / 8 rounded up. words: (P, 256, 8), fitted before use.
+
+    Where L is no multiple of 8 the last piece is filled up with zeros.
+    """
 
     words: Tensor
 
     def __init__(self, length: int) -> None:
         super().__init__()
         check_counts("ProductQuantiser", length=length)
-        if length % PIECE:
-            raise Misused(f"ProductQuantiser: length: expected a multiple of {PIECE}, got {length}; pad the codes")
-        self.register_buffer("words", torch.zeros(length // PIECE, WORDS, PIECE))
+        self.length = length
+        self.register_buffer("words", torch.zeros(-(-length // PIECE), WORDS, PIECE))
 
     @classmethod
-    def of(cls, words: Tensor) -> Self:
-        """With words (L / 8, 256, 8) that were fitted before."""
-        quantiser = cls(len(words) * PIECE)
+    def of(cls, words: Tensor, length: int) -> Self:
+        """With words (P, 256, 8) that were fitted before."""
+        quantiser = cls(length)
         quantiser.words.copy_(words)
         return quantiser
 
+    def filled(self, codes: Tensor) -> Tensor:
+        """Of whole pieces: (N, L) -> (N, 8 P)."""
+        return F.pad(codes, (0, len(self.words) * PIECE - self.length))
+
     def encode(self, codes: Tensor) -> Tensor:
-        """The nearest word of each piece: (N, L) -> (N, L / 8), uint8."""
-        check_width("ProductQuantiser.encode", codes, len(self.words) * PIECE, "codes")
+        """The nearest word of each piece: (N, L) -> (N, P), uint8."""
+        check_width("ProductQuantiser.encode", codes, self.length, "codes")
+        codes = self.filled(codes)
         kept = torch.empty(len(codes), len(self.words), dtype=torch.uint8, device=codes.device)
         few = max(1, AT_ONCE // (max(1, len(codes)) * WORDS))
         for first in range(0, len(self.words), few):
@@ -50,8 +57,8 @@ class ProductQuantiser(nn.Module):
         return kept
 
     def decode(self, kept: Tensor) -> Tensor:
-        """The words: (N, L / 8), uint8 -> (N, L)."""
+        """The words: (N, P), uint8 -> (N, L)."""
         check_width("ProductQuantiser.decode", kept, len(self.words), "bytes")
         rows = kept.long() + WORDS * torch.arange(len(self.words), device=kept.device)  # of all words below each other
         words = self.words.view(-1, PIECE).index_select(0, rows.flatten())  # three times as fast as by two indices
-        return words.view(len(kept), len(self.words) * PIECE)
+        return words.view(len(kept), len(self.words) * PIECE)[:, : self.length]

@@ -28,7 +28,8 @@ from topfive.training.codebook import (
     sample_descriptors,
 )
 from topfive.training.codes import centres_of, extract_codes
-from topfive.training.linear_svm import by_sgd, objective
+from topfive.training.hinge import objective
+from topfive.training.linear_svm import by_sgd
 from topfive.training.run import try_out
 from topfive.training.statistics import IMAGES, set_values
 from topfive.training.svm import LOOKS, is_packed, is_spanned, span_multiplications

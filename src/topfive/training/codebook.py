@@ -283,7 +283,7 @@ def fit_mixture(channel: Channel, sample: Tensor, iterations: int, seed: int) ->
 def fit_quantiser(codes: Tensor, iterations: int = 10) -> ProductQuantiser:
     """A quantiser of codes like these (N, L): 256 words for each piece, by k-means of all pieces at once."""
     quantiser = ProductQuantiser(codes.shape[1])
-    pieces = codes.view(len(codes), -1, PIECE).transpose(0, 1)  # (L / 8, N, 8)
+    pieces = quantiser.filled(codes).view(len(codes), -1, PIECE).transpose(0, 1)  # (P, N, 8)
     words = pieces[:, torch.linspace(0, len(codes) - 1, WORDS).long()].clone()
     for first in range(0, len(words), 64):  # a few pieces at a time, since each is compared with all its words
         some, centres = pieces[first : first + 64].contiguous(), words[first : first + 64]

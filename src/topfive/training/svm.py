@@ -17,14 +17,15 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, Split, drawn, evenly, fingerprint
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.calibration import fit_sharpness
-from topfive.features.quantiser import PIECE, WORDS, ProductQuantiser
-from topfive.files import read_tensors, write_tensors
+from topfive.features.quantiser import WORDS, ProductQuantiser
+from topfive.files import flush, mapped, read_tensors, write_tensors
 from topfive.models.coded import CodedSvm
 from topfive.progress import say_took
 from topfive.recipes.stages import Svm
 from topfive.training.codebook import KINDS, check_learned, fit_quantiser, fitted_channels
 from topfive.training.codes import KeptCodes, extract_codes
-from topfive.training.linear_svm import Scale, Span, choose_c, solve
+from topfive.training.coordinates import Scale, Span
+from topfive.training.linear_svm import choose_c, solve
 
 log = logging.getLogger("topfive")
 
@@ -34,6 +35,7 @@ SPANNED = 5000  # codes at most whose span is computed: it takes several times t
 LOOKS = 60.0  # at all codes until an SVM has converged, about: 45 to 110 for systems on digits
 DEARER = 30  # times a multiplication of a matrix product: one of a look, whose numbers come from memory
 CODES = "checkpoint/codes_{part}.safetensors"
+PACKED = ".bytes"  # in place of its ending: the codes themselves, where they are kept at one bit a number
 WORTH_KEEPING = 30.0  # seconds of coding
 
 
@@ -93,7 +95,7 @@ class Part(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """Codes (views x N, D), or (views x N, D / 8) bytes of the quantiser's words, of the images in `rows`, scaled."""
+    """Codes (views x N, D), or (views x N, P) bytes of the quantiser's words, of the images in `rows`, scaled."""
 
     codes: Tensor
     rows: Tensor
@@ -120,10 +122,10 @@ def fit_part(
 
     file: where codes that took long are kept, for a run that is stopped before its SVMs are fitted.
     """
-    found = kept_in(file, lambda: gather(part, machine, stage, split, geometry, workers))
+    found = kept_in(file, lambda: gather(part, machine, stage, split, geometry, workers, file))
     codes: Tensor | KeptCodes = found.codes
     if len(found.words):
-        codes = KeptCodes(ProductQuantiser.of(found.words), found.codes)
+        codes = KeptCodes(ProductQuantiser.of(found.words, part.length), found.codes)
     if all(bool((some == found.codes[:1]).all()) for some in torch.split(found.codes, SAMPLE)):
         log.warning("  all codes are equal, so every image will get one answer; give other images, or settings such "
                     "as a smaller penalty")  # fmt: skip
@@ -136,6 +138,8 @@ def fit_part(
         codes = span.coordinates
     best = choose_c(codes, labels, folds, stage, machine.svm.out_features, seed)
     truths = labels[folds >= 0][: len(best.margins)]
+    if not len(truths):
+        log.info("  no image is held out of so few: c = %g, and probabilities as its margins are", best.c)
     sharpness = fit_sharpness(best.margins, truths) if len(truths) else 1.0
     weights = solve(codes, labels, best.weights, best.c, stage, seed)
     weights = found.scale.undone(weights if span is None else span.undone(weights))
@@ -155,12 +159,7 @@ def span_multiplications(codes: int, length: int) -> int:
 
 
 def is_packed(codes: int, length: int, stage: Svm) -> bool:
-    """Whether so many codes are kept at one bit a number: where they are too large, and can be cut into pieces."""
-    return is_large(codes, length, stage) and length % PIECE == 0
-
-
-def is_large(codes: int, length: int, stage: Svm) -> bool:
-    """Whether so many codes take more memory than the stage allows."""
+    """Whether so many codes are kept at one bit a number: where they would take more memory than the stage allows."""
     return codes * length * 4 / 2**30 > stage.memory_gb
 
 
@@ -174,15 +173,11 @@ def code_file(part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry:
 
 
 def gather(
-    part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, workers: int | None
+    part: Part, machine: CodedSvm, stage: Svm, split: Split, geometry: Geometry, workers: int | None, file: Path | None
 ) -> Gathered:  # fmt: skip
-    """The codes of all training images, scaled and packed as the stage has it."""
+    """The codes of all training images, scaled and packed as the stage has it; packed ones beside `file`, if any."""
     started, what = time.perf_counter(), f"{part.name} codes"
-    codes_wanted = len(split) * stage.views
-    too_large = is_packed(codes_wanted, part.length, stage)
-    if is_large(codes_wanted, part.length, stage) and not too_large:
-        log.warning("  more than %g GiB of codes, kept as they are: %d numbers are no multiple of %d", stage.memory_gb,
-                    part.length, PIECE)  # fmt: skip
+    too_large = is_packed(len(split) * stage.views, part.length, stage)
     scale, quantiser = Scale(torch.zeros(part.length), torch.ones(part.length)), None
     if stage.standardise or too_large:
         few = evenly(split, min(SAMPLE, max(WORDS, SAMPLED // part.length)))
@@ -196,25 +191,41 @@ def gather(
         scaled = scale(part.give(images)) if stage.standardise else part.give(images)
         return scaled if quantiser is None else quantiser.encode(scaled)
 
-    found = extract_codes(machine, split, geometry, workers, mirrored=stage.mirror, part=packed, what=what)
+    def room(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        try:
+            if quantiser is not None and file is not None:
+                return mapped(file.with_suffix(PACKED), shape, dtype)
+        except BadFile as error:
+            log.warning("%s; the codes are held in memory", error)
+        return torch.empty(shape, dtype=dtype)
+
+    found = extract_codes(machine, split, geometry, workers, stage.mirror, packed, what, room)
     say_took("coding", time.perf_counter() - started, len(split))
     words = torch.zeros(0) if quantiser is None else quantiser.words
     return Gathered(found.codes, torch.tensor(found.rows), scale, words, found.broken)
 
 
 def kept_in(file: Path | None, make: Callable[[], Gathered]) -> Gathered:
-    """What is kept in `file`; else what `make` gives, kept there if it took long."""
+    """What is kept in `file` and beside it; else what `make` gives, kept there if it took long."""
     if file is not None and file.exists():
-        tensors, broken = read_tensors(file, "file of codes", "delete it to compute them again")
+        tensors, told = read_tensors(file, "file of codes", "delete it to compute them again")
+        if told["packed"]:
+            tensors["codes"] = mapped(file.with_suffix(PACKED), tuple(told["packed"]), torch.uint8)
         scale = Scale(tensors["mean"], tensors["deviation"])
-        images = [Broken(**image) for image in broken]
+        images = [Broken(**image) for image in told["broken"]]
         return Gathered(tensors["codes"], tensors["rows"], scale, tensors["words"], images)
     started = time.perf_counter()
     found = make()
     if file is not None and time.perf_counter() - started > WORTH_KEEPING:
-        tensors = {"codes": found.codes, "rows": found.rows, "words": found.words, **found.scale._asdict()}
+        told = {"broken": [asdict(image) for image in found.broken], "packed": None}
+        tensors = {"rows": found.rows, "words": found.words, **found.scale._asdict()}
+        if found.codes.untyped_storage().filename is None:
+            tensors["codes"] = found.codes
+        else:  # they lie there
+            told["packed"] = list(found.codes.shape)
+            flush(file.with_suffix(PACKED))
         try:
-            write_tensors(file, tensors, [asdict(image) for image in found.broken])
+            write_tensors(file, tensors, told)
         except BadFile as error:  # a convenience must not end the run
             log.warning("%s; if the run is stopped, its codes are computed again", error)
     return found
@@ -223,6 +234,8 @@ def kept_in(file: Path | None, make: Callable[[], Gathered]) -> Gathered:
 def drop_codes(folder: Path) -> None:
     """Remove the codes that were kept for a run that has come to its end."""
     for file in folder.glob(CODES.format(part="*")):
+        file.unlink()
+    for file in folder.glob(str(Path(CODES.format(part="*")).with_suffix(PACKED))):
         file.unlink()
 
 
