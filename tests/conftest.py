@@ -31,6 +31,12 @@ def offline() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws without a generator of its own is the same each time, in whatever order tests run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def full_disk() -> FullDisk:
     """`with full_disk(n)`: no file may grow beyond n bytes, as on a full disk; the kernel refuses, not a stand-in."""

@@ -49,6 +49,9 @@ SHAPES = {
     "DenseSift: expected images (N, 1, H, W) in [0, 1], got numbers of torch.uint8": lambda: DenseSift(8, 4)(PIXELS),
     "Hog: expected images (N, C, H, W), got (3, 16, 16); give a batch": lambda: Hog(4)(COLOUR[0]),
     "Hog: expected images (N, C, H, W) of at least 24 px a side, got (2, 3, 16, 16)": lambda: Hog(12)(COLOUR),
+    "Hog: expected images (N, C, H, W) of at least 2 px a side, got (1, 1, 1, 1)": lambda: Hog(1, 1)(
+        GREY[:1, :, :1, :1]
+    ),
     "Hog: expected images (N, C, H, W) in [0, 1], got numbers of torch.uint8": lambda: Hog(4)(PIXELS),
     "ColourStatistics: expected images (N, 3, H, W), got (2, 1, 16, 16); repeat": lambda: ColourStatistics(8, 4)(GREY),
     "WhitenedPatches: expected images (N, 3, H, W), got (2, 1, 16, 16); repeat": lambda: WhitenedPatches(3, 6)(GREY),

@@ -121,6 +121,14 @@ def test_patches_of_hog_and_lbp_are_where_they_say():
     assert torch.allclose(lbp(grey)[:, place], F.normalize(shares, dim=1), atol=1e-5)
 
 
+@pytest.mark.parametrize("side", [1, 7, 10])
+def test_images_smaller_than_a_patch_have_none_of_that_size(side):
+    for describe, width in ((DenseHog((8, 12), 4), 144), (DenseLbp((8, 12), 4), 59)):
+        found = describe(torch.rand(2, 1, side, side))
+        assert found.shape == (2, len(describe.places(side, side)), width)
+        assert found.isfinite().all()
+
+
 @pytest.mark.parametrize("encoder", ["lasso", "omp"])
 def test_sparse_codes_of_any_number_of_images_are_exported(encoder):
     """The lasso ends where its codes stand still, in a graph too: without a step of a graph for each step of it."""

@@ -4,26 +4,21 @@ The mean and the deviation of each colour in each of 4x4 cells of a patch: 96 nu
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from topfive.features.door import check_images
-from topfive.features.grid import cell_means, check_patch, middles_of
+from topfive.features.grid import Patches, cell_means, check_patch
 
 
-class ColourStatistics(nn.Module):
+class ColourStatistics(Patches):
     """Colour images to means and deviations in the cells of square patches on a grid.
 
     patch: side in px, a multiple of 4. step: px between neighbouring patches.
     """
 
     def __init__(self, patch: int, step: int) -> None:
-        super().__init__()
         check_patch("ColourStatistics", patch, step)
-        self.patch, self.step = patch, step
-
-    def places(self, height: int, width: int) -> Tensor:
-        """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
-        return middles_of(height, width, self.patch, self.step)
+        super().__init__(patch, step)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 3, H, W) in [0, 1]. Returns (N, M, 96), patches as those of `DenseSift`."""
@@ -39,7 +34,3 @@ class ColourStatistics(nn.Module):
         means, squares = cell_means(maps, self.patch, self.step).chunk(2, 2)  # (N, M, 3, 4, 4)
         spread = (squares - means.square()).clamp_min(0).sqrt()
         return torch.cat([means, spread], 2).flatten(2)
-
-    def extra_repr(self) -> str:
-        """The constants, for print(network)."""
-        return f"patch={self.patch}, step={self.step}"

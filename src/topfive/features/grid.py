@@ -36,6 +36,22 @@ def check_patch(where: str, patch: int, step: int) -> None:
         raise Misused(f"{where}: patch: expected a multiple of {CELLS} px, got {patch}; change the value")
 
 
+class Patches(nn.Module):
+    """What describes square patches of one size, `patch` px, on a grid of `step` px."""
+
+    def __init__(self, patch: int, step: int) -> None:
+        super().__init__()
+        self.patch, self.step = patch, step
+
+    def places(self, height: int, width: int) -> Tensor:
+        """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
+        return middles_of(height, width, self.patch, self.step)
+
+    def extra_repr(self) -> str:
+        """The constants, for print(network)."""
+        return f"patch={self.patch}, step={self.step}"
+
+
 class PatchesOfSizes(nn.Module):
     """What describes square patches of several sizes, one size after the other.
 

@@ -49,12 +49,12 @@ class Hog(nn.Module):
         return rows * columns * self.block**2 * self.orientations
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (N, C, H, W), not negative, at least one block high and wide. Returns (N, D) in [0, 1].
+        """images: (N, C, H, W), not negative, at least one block and 2 px high and wide. Returns (N, D) in [0, 1].
 
         D runs over block row, block column, cell row, cell column, orientation. A flat image gives zeros. Gradients
         with respect to the images are finite everywhere.
         """
-        check_images("Hog", images, least=self.cell * self.block)
+        check_images("Hog", images, least=max(2, self.cell * self.block))
         if torch.compiler.is_compiling():  # a graph is of one batch of any size
             return self.described(images)
         few = max(1, MICRO // max(1, images.shape[1:].numel()))

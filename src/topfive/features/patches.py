@@ -5,19 +5,19 @@ longer alike. A patch's code is how much nearer than the average it is to each w
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from topfive.errors import BadShape
 from topfive.features.door import check_counts, check_images
-from topfive.features.grid import middles_of
+from topfive.features.grid import Patches
 from topfive.features.moments import moments_of
 from topfive.features.words import Words
 
 CONTRAST = 10 / 255**2  # added to a patch's variance, of pixels in [0, 1] (10 of pixels in [0, 255])
 
 
-class WhitenedPatches(nn.Module):
+class WhitenedPatches(Patches):
     """Images to patches with the contrast normalized and whitened: (N, C, H, W) -> (N, M, C * patch * patch).
 
     patch: side in px; patches step by `step` px. centre (D,), whitening (D, D): fitted on patches of training images.
@@ -27,9 +27,9 @@ class WhitenedPatches(nn.Module):
     whitening: Tensor
 
     def __init__(self, channels: int, patch: int, step: int = 1) -> None:
-        super().__init__()
         check_counts("WhitenedPatches", channels=channels, patch=patch, step=step)
-        self.channels, self.patch, self.step = channels, patch, step
+        super().__init__(patch, step)
+        self.channels = channels
         length = channels * patch**2
         self.register_buffer("centre", torch.zeros(length))
         self.register_buffer("whitening", torch.eye(length))
@@ -51,13 +51,9 @@ class WhitenedPatches(nn.Module):
         variance, mean = torch.var_mean(patches, -1, correction=1, keepdim=True)
         return (patches - mean) / (variance + CONTRAST).sqrt()
 
-    def places(self, height: int, width: int) -> Tensor:
-        """The middles of the patches as shares of the image's sides: (M, 2), down and right."""
-        return middles_of(height, width, self.patch, self.step)
-
     def extra_repr(self) -> str:
         """The constants, for print(network)."""
-        return f"channels={self.channels}, patch={self.patch}, step={self.step}"
+        return f"channels={self.channels}, {super().extra_repr()}"
 
 
 def whitening_of(patches: Tensor, epsilon: float = 0.1) -> tuple[Tensor, Tensor]:

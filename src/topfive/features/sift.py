@@ -10,11 +10,11 @@ the 128 numbers are scaled to length 1, clipped at 0.2 and scaled again.
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from topfive.features.door import check_images
-from topfive.features.grid import CELLS, check_patch, middles_of, rows_of
+from topfive.features.grid import CELLS, Patches, check_patch, rows_of
 
 ORIENTATIONS = 8
 CLIP = 0.2
@@ -22,7 +22,7 @@ FLAT = 1e-8  # a patch whose gradients are shorter than this together is flat: z
 LENGTH = CELLS * CELLS * ORIENTATIONS
 
 
-class DenseSift(nn.Module):
+class DenseSift(Patches):
     """Grey images to descriptors of square patches on a grid.
 
     patch: side in px, a multiple of 4. step: px between neighbouring patches. root: take the square root after scaling
@@ -32,16 +32,12 @@ class DenseSift(nn.Module):
     window: Tensor
 
     def __init__(self, patch: int, step: int, root: bool = False) -> None:
-        super().__init__()
         check_patch("DenseSift", patch, step)
-        self.patch, self.step, self.root = patch, step, root
+        super().__init__(patch, step)
+        self.root = root
         middles = (torch.arange(CELLS) - (CELLS - 1) / 2) / CELLS  # of cells, from the middle of the patch, in patches
         bell = torch.exp(-2 * middles.square())  # deviation of half a patch (sec. 6.1)
         self.register_buffer("window", (bell[:, None] * bell).view(CELLS, CELLS, 1), persistent=False)
-
-    def places(self, height: int, width: int) -> Tensor:
-        """The middles of the patches as shares of the image's sides: (M, 2), down and right, in (0, 1)."""
-        return middles_of(height, width, self.patch, self.step)
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W) in [0, 1]. Returns (N, M, 128): M runs over rows and columns of patches.
@@ -94,7 +90,7 @@ class DenseSift(nn.Module):
 
     def extra_repr(self) -> str:
         """The constants, for print(network)."""
-        return f"patch={self.patch}, step={self.step}, root={self.root}"
+        return f"{super().extra_repr()}, root={self.root}"
 
 
 def orientation_maps(images: Tensor) -> Tensor:

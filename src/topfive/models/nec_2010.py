@@ -44,11 +44,18 @@ class DenseLbp(PatchesOfSizes):
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W) in [0, 1]."""
+        if min(images.shape[2:]) < min(self.sizes):
+            return images.new_zeros(len(images), 0, LBP)
         bins = self.lbp.bins[self.lbp.codes(images).long()]  # (N, H, W, 59)
         cells = F.avg_pool2d(bins.permute(0, 3, 1, 2), self.cell)
-        hop = self.step // self.cell
-        shares = [F.avg_pool2d(cells, size // self.cell, hop).flatten(2).transpose(1, 2) for size in self.sizes]
-        return F.normalize(torch.cat(shares, 1), dim=-1)  # (N, M, 59)
+        return F.normalize(torch.cat([self.shares(cells, size) for size in self.sizes], 1), dim=-1)  # (N, M, 59)
+
+    def shares(self, cells: Tensor, size: int) -> Tensor:
+        """Those of patches of one size: (N, 59, H / cell, W / cell) -> (N, M, 59)."""
+        side = size // self.cell
+        if min(cells.shape[2:]) < side:
+            return cells.new_zeros(len(cells), 0, LBP)
+        return F.avg_pool2d(cells, side, self.step // self.cell).flatten(2).transpose(1, 2)
 
 
 def unsigned_maps(images: Tensor) -> Tensor:
