@@ -43,22 +43,23 @@ def grey_tensor(squares: np.ndarray) -> Tensor:
     return torch.from_numpy(squares).float().mean(3).div(255)[:, None]
 
 
-def hog(side: int) -> tuple[Side, Side]:
+def hog(side: int, square_root: bool = False) -> tuple[Side, Side]:
     from skimage.feature import hog as theirs
 
     squares = photographs(side, BATCH)
-    batch, module = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255, Hog(8, square_root=False)
+    batch, module = torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 255, Hog(8, square_root=square_root)
+    given = {"transform_sqrt": square_root, "channel_axis": -1}
     return (
-        (lambda: [theirs(one, 9, (8, 8), (2, 2), channel_axis=-1) for one in squares], BATCH),
+        (lambda: [theirs(one, 9, (8, 8), (2, 2), **given) for one in squares], BATCH),
         (lambda: module(batch), BATCH),
     )
 
 
-def lbp() -> tuple[Side, Side]:
+def lbp(circle: bool) -> tuple[Side, Side]:
     from skimage.feature import local_binary_pattern
 
     squares = photographs(96, BATCH)
-    grey, batch, module = squares.mean(3).astype(np.uint8), grey_tensor(squares), Lbp(96)
+    grey, batch, module = squares.mean(3).astype(np.uint8), grey_tensor(squares), Lbp(96, circle=circle)
 
     def theirs() -> list[Any]:
         codes = [local_binary_pattern(one, 8, 1, "nri_uniform") for one in grey]
@@ -129,8 +130,10 @@ def pursuit() -> tuple[Side, Side]:
 
 CLAIMS: dict[str, tuple[Callable[[], tuple[Side, Side]], str, float]] = {
     "HOG, 96 px": (lambda: hog(96), "scikit-image", 8),
+    "HOG, 96 px, roots of the pixels": (lambda: hog(96, square_root=True), "scikit-image", 8),
     "HOG, 256 px": (lambda: hog(256), "scikit-image", 8),
-    "LBP, 96 px": (lbp, "scikit-image", 10),
+    "LBP, 96 px, on the circle": (lambda: lbp(circle=True), "scikit-image", 10),
+    "LBP, 96 px, on the grid": (lambda: lbp(circle=False), "scikit-image, on the circle", 10),
     "dense SIFT, 256 px, step 4": (lambda: sift(4), "OpenCV", 5),
     "dense SIFT, 256 px, step 8": (lambda: sift(8), "OpenCV", 5),
     "Fisher vector, K = 256, 8 regions": (fisher, "scikit-image, float64", 5),
