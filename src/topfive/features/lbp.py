@@ -16,7 +16,9 @@ from topfive.features.door import check_counts, check_images, check_name
 Kind = Literal["uniform", "rotation_invariant", "all"]
 # Neighbours as (rows down, columns right), anticlockwise from the right, as the paper numbers them.
 NEIGHBOURS = [(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1)]
+AXES = [place for place in NEIGHBOURS if 0 in place]
 DIAGONAL = 2**-0.5  # how far down and right the neighbours between the axes lie on a circle of radius 1
+OUTSIDE = DIAGONAL / (1 - DIAGONAL)  # weight of the pixel beyond such a neighbour, where the two beside it have 1
 
 
 def changes(code: int) -> int:
@@ -80,12 +82,14 @@ class Lbp(nn.Module):
         def at(down: int, right: int) -> Tensor:
             return around[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
+        apart = {place: at(*place) - centre for place in AXES} if self.circle else {}
         for bit, (down, right) in enumerate(NEIGHBOURS):
-            brighter = at(down, right) - centre  # of which 0 is interpolated exactly, as no brightness is
-            if self.circle and down and right:
-                across, below = at(0, right) - centre, at(down, 0) - centre
-                brighter = DIAGONAL * ((1 - DIAGONAL) * (across + below) + DIAGONAL * brighter)
-            codes.add_(brighter >= 0, alpha=1 << bit)
+            if self.circle and down and right:  # of differences 0 is interpolated exactly, as no brightness is
+                beside = apart[0, right] + apart[down, 0]
+                brighter = beside.add_(at(down, right) - centre, alpha=OUTSIDE) >= 0
+            else:
+                brighter = at(down, right) >= centre
+            codes.add_(brighter.view(torch.uint8), alpha=1 << bit)
         return codes
 
     def forward(self, images: Tensor) -> Tensor:
@@ -95,7 +99,10 @@ class Lbp(nn.Module):
         rows, columns = height // self.cell, width // self.cell
         codes = self.codes(images)[:, : rows * self.cell, : columns * self.cell]
         blocks = codes.reshape(number, rows, self.cell, columns, self.cell)
-        cells = torch.arange(number * rows * columns, device=images.device).view(number, rows, 1, columns, 1)
+        kind = torch.int32 if number * rows * columns < 1 << 23 else torch.int64  # half the memory to go through
+        cells = torch.arange(number * rows * columns, dtype=kind, device=images.device).view(
+            number, rows, 1, columns, 1
+        )
         counts = torch.bincount((cells * 256 + blocks).flatten(), minlength=number * rows * columns * 256)
         shares = counts.view(-1, 256).float() / self.cell**2
         return (shares @ self.bins).view(number, -1)
