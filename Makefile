@@ -19,8 +19,8 @@ check: $(VENV)/.developer  ## format, lint and types alone
 bench: $(VENV)/.developer  ## every claim of speed, beside its peer, on this machine
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
-clean:
-	rm -rf $(VENV) runs build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove what is made again by itself; runs/ is not, trained models lie there
+	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/.python: constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "topfive needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name one by make PYTHON=python3.11")'

@@ -9,7 +9,8 @@ import typer.main
 
 from topfive.cli.app import app
 
-README = Path(__file__).parents[1].joinpath("README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = ROOT.joinpath("README.md").read_text()
 COMMANDS = [
     re.split(r"\s{3,}", line.strip().removeprefix(".venv/bin/"))[0]
     for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
@@ -42,3 +43,10 @@ def test_the_commands_exist_with_their_options(command: str) -> None:
 
 def test_every_verb_is_in_the_readme() -> None:
     assert {shlex.split(command)[1] for command in COMMANDS} == set(typer.main.get_command(app).commands)
+
+
+def test_make_clean_leaves_trained_models() -> None:
+    [recipe] = re.findall(r"^clean:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    removed = recipe.split()
+    assert {"$(VENV)", "build"} < set(removed)
+    assert not any(name.startswith("runs") for name in removed)
