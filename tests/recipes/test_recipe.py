@@ -136,6 +136,7 @@ def test_the_cifar_resnet_is_trained_as_section_4_2_says() -> None:
         (document(schedule="linear"), r"stage\.0\.schedule: Input should be a valid dictionary .*, got 'linear'"),
         (document(schedule={"warmup": 40}), r"stage\.0: schedule\.warmup .40 epochs. must be shorter .* .40.$"),
         (document() | {"stage": [{"kind": "adam"}]}, r"stage\.0: Input tag 'adam' .* tags: 'sgd', .*'landmarks'$"),
+        (document() | {"stage": document()["stage"] * 2}, r"stage: expected at most one of kind sgd, got 2; "),
         (document() | {"stage": []}, r"stage: Tuple should have at least 1 item"),
         (document() | {"stage": [{"kind": "svm", "c": 0}]}, r"stage\.0\.c: Input should be greater than 0, got 0$"),
         (document() | {"stage": [{"kind": "svm", "c": []}]}, r"stage\.0\.c: Tuple should have at least 1 item"),

@@ -35,6 +35,13 @@ class Recipe(Strict):
             raise ValueError(f"model.{min(given)}: follows from the entry and the images; leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _one_sgd(self) -> "Recipe":
+        # A second one would repeat the draws of the first, begin the history anew and be stretched by --epochs too.
+        if (found := sum(isinstance(stage, Sgd) for stage in self.stage)) > 1:
+            raise ValueError(f"stage: expected at most one of kind sgd, got {found}; put their rates into one schedule")
+        return self
+
     def to_toml(self) -> str:
         """The recipe as TOML, defaults included, that `parse` reads back to an equal recipe."""
         return tomli_w.dumps(_without_none(self.model_dump(mode="json")))
@@ -55,7 +62,7 @@ class Recipe(Strict):
         return next((stage.epochs for stage in self.stage if isinstance(stage, Sgd)), None)
 
     def with_epochs(self, epochs: float) -> "Recipe":
-        """The same recipe with its `sgd` stages made `epochs` long: warm-up and drops keep their share of the run.
+        """The same recipe with its `sgd` stage made `epochs` long: warm-up and drops keep their share of the run.
 
         Raises BadRecipe unless `epochs` is a number above 0, and for a recipe without such a stage.
         """
