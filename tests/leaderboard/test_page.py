@@ -257,6 +257,16 @@ def test_many_entries_get_a_matrix_of_signs(named_board: Callable[[str], Board])
     assert "Learning curves" not in html
 
 
+def test_an_entry_that_learns_codes_has_no_curve_of_errors(make_board: Callable[..., Board]) -> None:
+    board = make_board(["crane", "heron", "stork"], [0.3, 0.2], of=90, fail=False)
+    first, second = board["entries"]
+    first["curve"] = [{"epoch": 1, "loss": 0.2, "strangers": 0.5, "lr": 0.1}]
+    second["curve"] = [{"epoch": 1, "loss": 0.9, "top1_error": 0.4, "lr": 0.1}]
+    html = page.render(board)
+    assert f"Without a curve: {first['entry']}." in Page(html).words()
+    assert f"by epoch: {second['entry']} from 40.0%" in html
+
+
 def test_classes_of_one_name_are_told_apart(make_board: Callable[..., Board]) -> None:
     board = make_board(["crane", "crane", "heron"], [0.3, 0.2], of=90)
     assert list(page.class_names(board).values()) == ["crane (c000)", "crane (c001)", "heron"]

@@ -33,7 +33,9 @@ def test_centres_are_the_mean_codes_of_the_classes(
     found = extract_codes(run.model.classifier, few_digits.split("train"), geometry_of(recipe))
     means = torch.stack([found.codes[found.labels == label].mean(0) for label in range(10)])
     assert torch.allclose(run.model.classifier.centres.centres, means, atol=1e-5)
-    assert "auxiliary_loss" not in read(tmp_path / "run")[0]
+    [record] = read(tmp_path / "run")
+    assert record.keys() == {"step", "epoch", "loss", "strangers", "lr"}  # and no top-1 error, which codes have not
+    assert 0 < record["strangers"] <= 1
 
 
 def test_a_last_batch_that_is_all_broken_costs_nothing(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def render(board: Board) -> str:
         rank_means=terminal.RANK_MEANS,
         nothing=terminal.NOTHING,
         external=any(entry["external_data"] for entry in entries),
+        flat=[entry["entry"] for entry in entries if not errors_in_training(entry)],
         letters=[*ascii_uppercase, *map(str, range(27, len(entries) + 1))],
         verdicts=terminal.verdicts(board),
         p_holm={
@@ -191,12 +192,16 @@ def cost_chart(entries: Sequence[Entry], key: str, label: str, what: str, unit: 
     return {"svg": svg, "absent": absent}
 
 
+def errors_in_training(entry: Entry) -> list[dict[str, Any]]:
+    """The points of an entry's training curve that have a top-1 error: one that learns codes has none."""
+    return [point for point in entry["curve"] if point.get("top1_error") is not None]
+
+
 def learning_chart(entries: Sequence[Entry]) -> Markup | None:
     """A panel for each entry that has a training curve; None if no entry has one."""
     curves: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
     for entry in entries:
-        points = [point for point in entry["curve"] if point.get("top1_error") is not None]
-        if points:
+        if points := errors_in_training(entry):
             curves[entry["entry"]] = ([point["epoch"] for point in points], [point["top1_error"] for point in points])
     if not curves:
         return None

@@ -189,13 +189,16 @@ class SgdLoop:
         self.recent = 0.9 * self.recent + 0.1 * seconds if self.recent else seconds
 
     def _step(self, batch: Batch, lr: float, forward: Forward, choice: Choice) -> dict[str, float]:
-        """One optimizer update; the images, and the sums over them of the losses and of wrong answers before it."""
+        """One optimizer update; the images, and the sums over them of the losses and of wrong answers before it.
+
+        In place of wrong answers strangers, where codes are learned.
+        """
         torch.manual_seed(step_seed(self.loader.seed, self.progress.step))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         size, images_in_all = self.stage.micro_batch or len(batch.rows), len(batch.rows)
-        sums, total = {"loss": 0.0, "wrong": 0.0, "images": float(images_in_all)}, 0.0
+        sums, total = {"loss": 0.0, "images": float(images_in_all)}, 0.0
         for images, labels in zip(torch.split(batch.images, size), torch.split(batch.labels, size), strict=True):
             images = images.contiguous(memory_format=choice.memory_format)
             with choice.arithmetic(self.device):
@@ -204,9 +207,11 @@ class SgdLoop:
             torch.autograd.backward(self.scaler.scale(loss.total * (len(labels) / images_in_all)))
             total += loss.total.item()
             sums["loss"] += loss.own.item() * len(labels)
-            sums["wrong"] += loss.wrong
             if loss.auxiliary is not None:
                 sums["auxiliary_loss"] = sums.get("auxiliary_loss", 0.0) + loss.auxiliary.item() * len(labels)
+            for name, count in (("wrong", loss.wrong), ("strangers", loss.strangers)):
+                if count is not None:
+                    sums[name] = sums.get(name, 0.0) + count
         if not math.isfinite(total):
             raise Diverged(
                 f"{self.folder.name}: the loss was {total} at step {self.progress.step + 1} (learning rate {lr:g}); "
@@ -233,15 +238,9 @@ class SgdLoop:
 
     def _close_epoch(self, history: History, lr: float) -> None:
         sums = self.progress.sums
-        auxiliary = {"auxiliary_loss": sums["auxiliary_loss"] / sums["images"]} if "auxiliary_loss" in sums else {}
-        history.add(
-            self.progress.step,
-            epoch=self.progress.step / len(self.loader),
-            loss=sums["loss"] / sums["images"],
-            **auxiliary,
-            top1_error=sums["wrong"] / sums["images"],
-            lr=lr,
-        )
+        keys = {"loss": "loss", "auxiliary_loss": "auxiliary_loss", "wrong": "top1_error", "strangers": "strangers"}
+        means = {key: sums[name] / sums["images"] for name, key in keys.items() if name in sums}
+        history.add(self.progress.step, epoch=self.progress.step / len(self.loader), **means, lr=lr)
         self.progress.sums = {}
 
     def _say(self, course: Course, loss: float, lr: float) -> None:

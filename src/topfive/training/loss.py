@@ -15,26 +15,30 @@ Output = Tensor | WithAuxiliary | Embeddings
 
 
 class Loss(NamedTuple):
-    """Of one batch. total: to be made smaller. own: that of the last layer. auxiliary: the others'. wrong: answers."""
+    """Of one batch. total: to be made smaller. own: that of the last layer. auxiliary: the others'.
+
+    wrong: answers; codes give none. strangers: of codes, see `strangers`.
+    """
 
     total: Tensor
     own: Tensor
-    auxiliary: Tensor | None
-    wrong: int
+    auxiliary: Tensor | None = None
+    wrong: int | None = None
+    strangers: int | None = None
 
 
 def loss_of(output: Output, labels: Tensor, label_smoothing: float = 0.0) -> Loss:
     """The loss of what a classifier gave in training for images with these labels, (N,) int64."""
     if isinstance(output, Embeddings):
         own = triplet_loss(output.codes.float(), labels)
-        return Loss(own, own, None, strangers(output.codes.detach().float(), labels))
+        return Loss(own, own, strangers=strangers(output.codes.detach().float(), labels))
     if isinstance(output, WithAuxiliary):
         own = F.cross_entropy(output.scores.float(), labels, label_smoothing=label_smoothing)
         others = [F.cross_entropy(one.float(), labels, label_smoothing=label_smoothing) for one in output.auxiliary]
         auxiliary = torch.stack(others).sum()
         return Loss(own + output.weight * auxiliary, own, auxiliary.detach(), _wrong(output.scores, labels))
     own = F.cross_entropy(output.float(), labels, label_smoothing=label_smoothing)
-    return Loss(own, own, None, _wrong(output, labels))
+    return Loss(own, own, wrong=_wrong(output, labels))
 
 
 def triplet_loss(codes: Tensor, labels: Tensor, margin: float = MARGIN) -> Tensor:
