@@ -1,10 +1,11 @@
 """The Challenge's crops of one image: which squares are cut, in which order, mirrored or not.
 
 `5`: the four corners and the middle of the image's central square; `10`: these and their mirror images (Krizhevsky,
-Sutskever, Hinton 2012, secs. 2 and 4.1). `144`: at four scales, three squares along the longer side, of each the four
-corners, the middle and the whole square made smaller, and the mirror images of all (Szegedy et al. 2014,
-arXiv:1409.4842, sec. 7). Sides are the papers' for a crop of 224 px and grow and shrink with it, so that small images
-have the protocols too.
+Sutskever, Hinton 2012, secs. 2 and 4.1). The square is that of the model's geometry, 256 px for crops of 224 as for
+AlexNet's of 227, so that the middle is what `1` sees. `144`: at four scales, three squares along the longer side, of
+each the four corners, the middle and the whole square made smaller, and the mirror images of all (Szegedy et al. 2014,
+arXiv:1409.4842, sec. 7). Its sides are the paper's for a crop of 224 px and grow and shrink with it, and so does the
+square of a model that sees whole images, so that small images have the protocols too.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,20 +42,23 @@ class View(NamedTuple):
     side: int
 
 
-def views(crops: Crops, height: int, width: int, crop: int) -> list[View]:
+def views(crops: Crops, height: int, width: int, geometry: Geometry) -> list[View]:
     """The squares of an image, in the protocol's order, without their mirror images.
 
-    >>> [(view.left, view.top) for view in views("10", 375, 500, 224)]
+    >>> [(view.left, view.top) for view in views("10", 375, 500, Geometry(256, 224))]
     [(42, 0), (74, 0), (42, 32), (74, 32), (58, 16)]
-    >>> len(views("144", 375, 500, 224))
+    >>> len(views("144", 375, 500, Geometry(256, 224)))
     72
     """
+    crop = geometry.crop
     if crops == "144":
         return [view for scale in SCALES for view in _at_scale(round(crop * scale / 224), height, width, crop)]
-    short = short_side_to_crop(crop)
+    short = geometry.resize_short if geometry.resize_short > crop else short_side_to_crop(crop)
     rows, columns = resized(height, width, short)
     left, top = (columns - short) // 2, (rows - short) // 2  # the nets were trained on central squares (sec. 2)
-    return [View(short, left + x, top + y, crop) for x, y in _corners_and_middle(short, short, crop)]
+    *corners, _ = _corners_and_middle(short, short, crop)
+    middle = View(short, (columns - crop) // 2, (rows - crop) // 2, crop)  # the image's: two roundings may miss it by 1
+    return [*(View(short, left + x, top + y, crop) for x, y in corners), middle]
 
 
 def check_crops(name: str) -> Crops | Dense:
@@ -95,7 +99,7 @@ def cut(image: Pixels, crops: Crops, geometry: Geometry) -> Pixels:
     if crops == "1":
         return geometry.apply(image)[None]
     found, short, scaled = [], 0, image
-    for view in views(crops, image.shape[0], image.shape[1], crop):
+    for view in views(crops, image.shape[0], image.shape[1], geometry):
         if view.short != short:
             short, scaled = view.short, resize_short(image, view.short, geometry.interpolation)
         square = scaled[view.top : view.top + view.side, view.left : view.left + view.side]
