@@ -78,6 +78,30 @@ def test_the_crop_follows_the_images_within_what_the_entry_takes(photos: ImageSe
     assert fit_recipe("mlp", digits)[0].model["image"] == 32
 
 
+@pytest.mark.parametrize(
+    ("entry", "side", "crop"),
+    [
+        ("mobilenet_v1_1.0_224", 375, 224), ("mobilenet_v1_1.0_224", 224, 224), ("mobilenet_v1_1.0_224", 223, 192),
+        ("mobilenet_v1_1.0_224", 130, 128), ("mobilenet_v1_1.0_160", 375, 160), ("inception_v3", 375, 299),
+        ("inception_v3", 200, 299), ("facenet_nn2", 200, 192), ("bn_inception", 250, 224),
+    ],
+)  # fmt: skip
+def test_an_entry_for_photos_has_the_crop_of_its_paper_where_they_fill_it(entry: str, side: int, crop: int) -> None:
+    assert crop_side(ZOO[entry], side) == crop
+
+
+def test_another_crop_than_the_papers_is_said(photos: ImageSet, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    small = open_recipe("mlp.small")
+    file.write_text(small.model_copy(update={"entry": "mobilenet_v1_1.0_224", "model": {}}).to_toml())
+    recipe, changes = fit_recipe("mobilenet_v1_1.0_224", photos, str(file))
+    assert (geometry_of(recipe).crop, recipe.model["image"]) == (160, 160)
+    said = "crops of 160 px in place of 224: the images are 160 px"
+    assert said in changes
+    asked, changes = fit_recipe("mobilenet_v1_1.0_224", photos, str(file), {"geometry.crop": "224"})
+    assert geometry_of(asked).crop == 224 and said not in changes
+
+
 def test_a_given_crop_reaches_the_net(photos: ImageSet) -> None:
     recipe, _ = fit_recipe("mlp", photos, settings={"geometry.crop": "48"})
     assert recipe.model["image"] == 48

@@ -33,12 +33,15 @@ def photo_side(data: ImageSet) -> int:
 def crop_side(card: Card, side: int) -> int:
     """The side of the crop that an entry sees of images of this shorter side, px.
 
-    An entry with one published size keeps it. One that takes a range sees the images as they are, up to 64 px, in steps
-    of 32 px as the documented stem rules have them.
+    An entry with one published size keeps it. Of those that take a range, one for small images sees them as they are,
+    up to 64 px, and one for photos its paper's crop, or of smaller photos the largest that they fill; both in steps of
+    32 px as the documented stem rules have them.
     """
     lowest, highest = card.sides
     if lowest == highest:
         return card.image
+    if lowest > 64:
+        return card.image if side >= card.image else max(lowest, side // 32 * 32)
     return max(lowest, min(highest, 64 if side >= 64 else 32))
 
 
@@ -88,6 +91,8 @@ def fit_recipe(
         loaded, smaller = _with_small_batches(loaded, len(data.split("train")))
         changes += smaller
     crop = loaded.geometry.crop or crop_side(card, side)
+    if loaded.geometry.crop is None and card.sides[0] > 64 and crop != card.image:
+        changes.append(f"crops of {crop} px in place of {card.image}: the images are {side} px")
     default_short = short_side(crop)
     if any(isinstance(stage, Sgd) and stage.augment.kind == "random_crop" for stage in loaded.stage):
         default_short = short_side_to_crop(crop)
