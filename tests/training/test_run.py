@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadFile, Interrupted, Misused
+from topfive.files import write_tensors
 from topfive.models import load
 from topfive.recipes.recipe import Recipe
 from topfive.training import checkpoint, train
@@ -239,10 +240,28 @@ def test_other_conditions_are_said_and_the_run_goes_on(
     found = checkpoint.load(finished)
     assert found is not None
     progress, tensors = found
-    folder = tmp_path / "run"
-    checkpoint.save(folder, replace(progress, conditions={**progress.conditions, "threads": "77"}), tensors)
+    folder, [here] = tmp_path / "run", progress.conditions
+    assert {"numpy", "scipy", "scikit-learn", "pillow", "torch"} < here.keys()
+    elsewhere = here | {"threads": "77"}  # the run began here, went on there and comes back
+    checkpoint.save(folder, replace(progress, conditions=[here, elsewhere]), tensors)
     train("pixels_linear", few_digits, folder, recipe=quick("pixels_linear", epochs=1), resume=True)
-    assert "under other conditions than it began (threads 77 -> " in caplog.text
+    assert f"under other conditions than before (threads 77 -> {here['threads']});" in caplog.text
+    assert json.loads((folder / "run.json").read_text())["conditions"] == [here, elsewhere, here]
+    assert json.loads((finished / "run.json").read_text())["conditions"] == [here]
+
+
+def test_conditions_that_an_older_checkpoint_did_not_note_are_no_change(
+    finished: Path, few_digits: ImageSet, quick: Callable[..., Recipe], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = checkpoint.load(finished)
+    assert found is not None
+    progress, tensors = found
+    first = {key: version for key, version in progress.conditions[0].items() if key != "pillow"}
+    folder = tmp_path / "run"
+    write_tensors(folder / checkpoint.FILE_NAME, tensors, asdict(progress) | {"conditions": first})
+    train("pixels_linear", few_digits, folder, recipe=quick("pixels_linear", epochs=1), resume=True)
+    assert "other conditions" not in caplog.text
+    assert json.loads((folder / "run.json").read_text())["conditions"] == [first]
 
 
 def test_a_broken_checkpoint_says_what_to_do(

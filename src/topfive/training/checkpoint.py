@@ -23,7 +23,8 @@ class Progress:
     legs: see `training.pace`. seconds: spent so far, over all its processes. decoding: seconds that it adds to a step
     until all images have been met. choice: the precision it computes in.
     sums: of the epoch under way. history: bytes of `metrics.jsonl`. data, recipe: what it is a run of. conditions: the
-    machine and versions on which it is equal to the bit. broken: images that were skipped, id -> reason.
+    machine and versions on which it is equal to the bit, one after another where it went on under others. broken:
+    images that were skipped, id -> reason.
     """
 
     stage: int = 0
@@ -37,7 +38,7 @@ class Progress:
     scaler: dict[str, float] = field(default_factory=dict)
     data: str = ""
     recipe: str = ""
-    conditions: dict[str, str] = field(default_factory=dict)
+    conditions: list[dict[str, str]] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
 
@@ -58,6 +59,8 @@ def load(folder: Path) -> tuple[Progress, dict[str, Tensor]] | None:
     except TypeError as error:
         raise BadFile(f"{path}: is not a checkpoint of this topfive ({error}); {todo}") from error
     progress.legs = [(start, end) for start, end in progress.legs]
+    if isinstance(progress.conditions, dict):  # a checkpoint of before, which kept the first alone
+        progress.conditions = [progress.conditions]
     return progress, tensors
 
 

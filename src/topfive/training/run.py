@@ -6,8 +6,8 @@ import time
 import tomllib
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -61,6 +61,7 @@ def versions() -> dict[str, str]:
     return {
         "topfive": topfive.__version__,
         "torch": torch.__version__,
+        **{name: metadata.version(name) for name in ("numpy", "scipy", "scikit-learn", "pillow")},
         "python": platform.python_version(),
         "processor": _processor(),
         "device": best_device().type,
@@ -127,7 +128,7 @@ def train(
     save(model, out / FILE_NAME)
     write_json(out / RUN_FILE, {
         "entry": name, "seconds": progress.seconds, **lengths, "legs": progress.legs, "choice": progress.choice,
-        "broken": progress.broken,
+        "conditions": progress.conditions, "broken": progress.broken,
     })  # fmt: skip
     drop_codes(out)
     return _finished(out, recipe, changes, model)
@@ -192,7 +193,8 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         log.info("%s: holds no run yet, one is begun", out)
     if found is None and (out / RUN_FILE).exists():
         raise Misused(f"{out}: holds a finished run whose checkpoint is gone, which told of what; choose another --out")
-    progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=versions()), {})
+    now = versions()
+    progress, stored = found or (Progress(data=data.manifest, recipe=recipe.to_toml(), conditions=[now]), {})
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
         what = "other images" if progress.data != data.manifest else _other_recipe(progress.recipe, recipe)
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
@@ -200,9 +202,10 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
         stale.unlink(missing_ok=True)
     if found is None:
         checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
-    elif progress.conditions != versions():
-        log.warning("%s: goes on under other conditions than it began (%s); it will not be equal to the bit", out,
-                    _difference(progress.conditions, versions()))  # fmt: skip
+    elif changed := _difference(progress.conditions[-1], now):
+        log.warning("%s: goes on under other conditions than before (%s); it will not be equal to the bit", out,
+                    changed)  # fmt: skip
+        progress.conditions.append(now)
     return progress, stored
 
 
@@ -263,5 +266,6 @@ def _with_most(pace: Pace | None, steps: int) -> Pace:
     return pace
 
 
-def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {before.get(key)} -> {now[key]}" for key in now if before.get(key) != now[key])
+def _difference(before: dict[str, str], now: dict[str, str]) -> str:
+    """What changed, in words; nothing of what was not noted before."""
+    return ", ".join(f"{key} {before[key]} -> {now[key]}" for key in now if before.get(key, now[key]) != now[key])
