@@ -10,8 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from topfive.errors import BadFile
-from topfive.files import check_place, read_json, write_bytes, write_json, write_tensors, write_text, write_whole
+from topfive.errors import BadFile, Misused
+from topfive.files import (
+    alone_in,
+    check_place,
+    read_json,
+    write_bytes,
+    write_json,
+    write_tensors,
+    write_text,
+    write_whole,
+)
 
 
 def test_what_is_written_is_read_back_and_folders_are_made(tmp_path: Path) -> None:
@@ -148,3 +157,21 @@ def test_files_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
     plain.touch()
     for path in (write_text(tmp_path / "a.txt", "a"), write_tensors(tmp_path / "b.safetensors", {}, {})):
         assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_a_second_one_is_kept_out_of_a_folder_until_the_first_has_ended(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "run"
+    said = rf"run: another process is training here \(pid {os.getpid()}\); wait for it or choose another --out"
+    with alone_in(folder), pytest.raises(Misused, match=said), alone_in(folder):
+        pytest.fail("two at once")
+    with pytest.raises(Misused, match="ended by an error"), alone_in(folder):
+        raise Misused("ended by an error")
+    with alone_in(folder):
+        assert (folder / ".lock").read_text() == str(os.getpid())
+
+
+def test_a_place_that_cannot_be_locked_is_left_to_the_first_write(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with alone_in(tmp_path / "file" / "run"):
+        pass
+    assert (tmp_path / "file").read_text() == ""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all (law 9), and reading the JSON and the tensors that we wrote.
+"""Writing files whole or not at all (law 9), one process a folder, and reading the JSON and the tensors that we wrote.
 
 A file is written beside its place, flushed to the disk and renamed: a kill, a power cut or a full disk leaves the last
 good file as it was.
@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from topfive.errors import BadFile
+from topfive.errors import BadFile, Misused
 
 HEADER = "topfive"  # the one key of a safetensors header that is ours
+LOCK = ".lock"  # in a run folder; it holds the id of the process that was the last to train there
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
@@ -68,6 +69,47 @@ def check_place(path: Path) -> None:
         for folder in made:
             with suppress(OSError):  # it was never made, or another process wrote into it meanwhile
                 folder.rmdir()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder until the end; Misused where one is in it.
+
+    The system gives the lock of a process back that ends in whatever way. Where it has none (Windows, some network
+    disks), and in a folder that cannot be written, as the first write to it will say, nobody is kept out.
+    """
+    lock = _locked(folder / LOCK)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(path: Path) -> int | None:
+    """The open file whose lock is held; None where there is no such thing."""
+    try:
+        import fcntl
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        process = os.read(file, 20).decode() or "unknown"
+        os.close(file)
+        raise Misused(
+            f"{path.parent}: another process is training here (pid {process}); wait for it or choose another --out"
+        ) from None
+    except OSError:
+        os.close(file)
+        return None
+    with suppress(OSError):  # a full disk, which is said where something is lost by it
+        os.ftruncate(file, 0)
+        os.write(file, str(os.getpid()).encode())
+    return file
 
 
 def _aside(path: Path) -> Path:

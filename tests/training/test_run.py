@@ -330,6 +330,23 @@ def test_what_a_killed_process_was_writing_is_cleaned_away(
     assert not stale.exists()
 
 
+def test_a_second_process_is_refused_and_touches_nothing(runner: Runner, tmp_path: Path) -> None:
+    folder, digits = tmp_path / "run", open_data("digits")
+    recipe = fit_recipe("lenet5", digits, settings=SETTINGS)[0]
+    process = runner.start(folder)
+    os.kill(process, signal.SIGSTOP)  # as long as we look
+    writing = folder / "checkpoint" / f".state.safetensors.{process}.part"
+    writing.write_bytes(b"half a checkpoint")
+    said = rf"run: another process is training here \(pid {process}\); wait for it or choose another --out"
+    with pytest.raises(Misused, match=said):
+        train("lenet5", digits, folder, recipe=recipe, resume=True)
+    assert writing.exists()
+    os.kill(process, signal.SIGKILL)
+    assert runner.end() == -signal.SIGKILL
+    assert train("lenet5", digits, folder, recipe=recipe, resume=True).model.entry == "lenet5"
+    assert not writing.exists()
+
+
 def test_a_first_attempt_that_failed_leaves_the_folder_free(
     few_digits: ImageSet, tmp_path: Path, quick: Callable[..., Recipe]
 ) -> None:

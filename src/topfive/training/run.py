@@ -18,7 +18,7 @@ from topfive.data.geometry import Geometry
 from topfive.data.imageset import Broken, ImageSet, Split
 from topfive.data.loader import TrainingLoader
 from topfive.errors import Interrupted, Misused
-from topfive.files import read_json, write_json, write_text
+from topfive.files import alone_in, read_json, write_json, write_text
 from topfive.layers import Classifier
 from topfive.models.modelfile import FILE_NAME, Model, best_device, load, save
 from topfive.models.zoo import build
@@ -93,12 +93,23 @@ def train(
 
     recipe: from `fit_recipe`; its own when left out. resume: go on with the run in `out`. pace: a limit to its length.
     Raises Misused when `out` already holds a run and `resume` is false, or holds a run of other data or another recipe,
-    Interrupted after Ctrl-C.
+    or when another process is training there, Interrupted after Ctrl-C.
     """
     out = Path(out)
     changes: list[str] = []
     if recipe is None:
         recipe, changes = fit_recipe(name, data)
+    if (out / "leaderboard.json").exists() or (out / "plan.json").exists():
+        raise Misused(f"{out}: holds a contest; choose another --out")
+    with alone_in(out):
+        return _train(name, data, out, recipe, changes, resume, workers, pace)
+
+
+def _train(
+    name: str, data: ImageSet, out: Path, recipe: Recipe, changes: list[str], resume: bool, workers: int | None,
+    pace: Pace | None,
+) -> Run:  # fmt: skip
+    """Of `train`, what is done in the run folder."""
     progress, stored = _open_folder(out, data, recipe, resume)
     if (out / RUN_FILE).exists():
         drop_codes(out)  # of a run that was killed before it could
@@ -182,8 +193,6 @@ def _stages(
 
 def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tuple[Progress, dict[str, torch.Tensor]]:
     """Where the run in `out` stands and its tensors; a fresh start where there is none."""
-    if (out / "leaderboard.json").exists() or (out / "plan.json").exists():
-        raise Misused(f"{out}: holds a contest; choose another --out")
     found = checkpoint.load(out)
     if found and not found[1] and not (out / FILE_NAME).exists():
         found = None  # begun, but nothing was learned yet that could be lost
@@ -198,7 +207,7 @@ def _open_folder(out: Path, data: ImageSet, recipe: Recipe, resume: bool) -> tup
     if progress.data != data.manifest or progress.recipe != recipe.to_toml():
         what = "other images" if progress.data != data.manifest else _other_recipe(progress.recipe, recipe)
         raise Misused(f"{out}: holds a run with {what}; resume it as it was begun, or choose another --out")
-    for stale in out.rglob(".*.part"):  # what a killed process was writing
+    for stale in out.rglob(".*.part"):  # what a killed process was writing: no other is here, see `alone_in`
         stale.unlink(missing_ok=True)
     if found is None:
         checkpoint.save(out, progress, {})  # says what this folder is a run of, before anything in it is changed
