@@ -1,11 +1,14 @@
 """Every kind of image file that people have, sound and broken; the oracle is the picture that was drawn."""
 
 import contextlib
+import errno
 import io
 import os
+import resource
 import struct
 import threading
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from torch import Tensor
 
-from topfive.data.decode import FORMATS, IMAGE_ENDINGS, MAX_PIXELS, decode, has_image_ending, shape
-from topfive.errors import BadFile
+from topfive.data.decode import FORMATS, IMAGE_ENDINGS, MAX_PIXELS, OF_THE_FILE, decode, has_image_ending, shape
+from topfive.errors import BadData, BadFile
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -176,6 +179,69 @@ def test_extreme_sizes_are_read(tmp_path: Path, width: int, height: int) -> None
     path.write_bytes(packed(Image.new("RGB", (width, height), GREEN), "PNG"))
     assert decode(path).shape == (3, height, width)
     assert shape(path) == (height, width)
+
+
+# The machine's faults
+
+
+@contextlib.contextmanager
+def no_more_files() -> Iterator[None]:
+    """No file can be opened within, as where too many are open; the kernel refuses, not a stand-in."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("read", [decode, shape])
+def test_too_many_open_files_are_no_fault_of_an_image(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = tmp_path / "sound.png"
+    path.write_bytes(packed(Image.fromarray(noise(5, 7)), "PNG"))
+    with (
+        no_more_files(),
+        pytest.raises(BadData, match=r"sound\.png: could not be read \(Too many open files\), which lies"),
+    ):
+        read(path)
+    read(path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOMEM, errno.ETIMEDOUT])
+def test_a_failing_disk_is_no_fault_of_an_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(Path, "read_bytes", failing(OSError(number, os.strerror(number))))
+    with pytest.raises(BadData, match=rf"a\.png: could not be read \({os.strerror(number)}\), .*; mend that and begin"):
+        decode(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("number", sorted(OF_THE_FILE))
+def test_what_the_system_says_of_a_file_is_the_images_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(Path, "read_bytes", failing(OSError(number, os.strerror(number))))
+    with pytest.raises(BadFile, match=rf"a\.png: expected an image, could not read the file \({os.strerror(number)}\)"):
+        decode(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [decode, shape])
+@pytest.mark.parametrize("place", ["open", "Image.getexif"])
+def test_lack_of_memory_is_no_fault_of_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "sound.png"
+    path.write_bytes(packed(Image.fromarray(noise(5, 7)), "PNG"))
+    monkeypatch.setattr(f"PIL.Image.{place}", failing(MemoryError()))
+    with pytest.raises(BadData, match=r"sound\.png: could not be decoded for lack of memory; free some"):
+        read(path)
+
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
 
 
 # Broken files

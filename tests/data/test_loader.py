@@ -1,5 +1,7 @@
 """Batches: the same for any number of workers, from files and from memory, from the middle of an epoch, and N of N."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,3 +299,22 @@ def test_large_crops_come_in_smaller_batches() -> None:
     split = Split(tuple("abcdefghij"), torch.zeros(10).long(), pixels=torch.zeros(10, 3, 700, 700, dtype=torch.uint8))
     sizes = [len(batch.rows) for batch, _ in central_crops(split, Geometry(700, 700))]
     assert sizes == [4, 4, 2]
+
+
+def test_a_failing_disk_ends_it_and_makes_no_image_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    split, loader = folder(tmp_path), trainer(folder(tmp_path))
+    error = OSError(errno.EIO, os.strerror(errno.EIO))
+    plain = Path.read_bytes
+
+    def fail_at_seven(path: Path) -> bytes:
+        if path.name == "07.jpg":
+            raise error
+        return plain(path)
+
+    monkeypatch.setattr(Path, "read_bytes", fail_at_seven)
+    said = r"07\.jpg: could not be read \(Input/output error\), which lies with the machine"
+    with pytest.raises(BadData, match=said):
+        list(central_crops(split, GEOMETRY))
+    with pytest.raises(BadData, match=said):
+        [list(loader.epoch(epoch)) for epoch in range(8)]  # in one of which it has its turn
+    assert loader.broken == []

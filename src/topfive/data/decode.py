@@ -7,9 +7,11 @@ Floating point is read as [0, 1] when nothing exceeds 1, else as [0, 255], and c
 is the picture. EXIF orientation is applied, so that width and height are those a person sees.
 
 Damage is refused, never patched: half a file would train as a picture whose lower half is flat. A file that lacks
-only what follows its last pixel is whole.
+only what follows its last pixel is whole. Where the machine fails and not the file (a disk, a network, memory, too many
+open files), all ends: an image that counted as broken would stay an error of the model for ever.
 """
 
+import errno
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from topfive.data.tars import Packed
-from topfive.errors import BadFile
+from topfive.errors import BadData, BadFile
 
 MAX_PIXELS = 100_000_000
 """More than any camera frame; a header that claims more is an image bomb and is refused before a pixel is decoded."""
@@ -36,6 +38,11 @@ IMAGE_ENDINGS = frozenset(
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
 )
 """File endings, in lower case, that make a file an image of a folder; what it holds is told by its content alone."""
+
+OF_THE_FILE = frozenset({
+    errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
+})  # fmt: skip
+"""What the system says of one file alone; whatever else it refuses to read for lies with the machine."""
 
 UPRIGHT = {  # EXIF tag 274 -> the move that undoes it (CIPA DC-008, section 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -53,7 +60,8 @@ def decode(source: Path | Packed | bytes) -> Tensor:
     """The picture in a file, alone or in a tar, or in its bytes: uint8 (3, H, W), RGB, upright, by the colour rule.
 
     The tensor is a view with channels last in memory, which resizes faster; `.contiguous()` where planes are needed.
-    Raises BadFile, which names the file and the reason, for whatever is not one whole image of at most MAX_PIXELS.
+    Raises BadFile, which names the file and the reason, for whatever is not one whole image of at most MAX_PIXELS, and
+    BadData where the machine failed and not the file.
     """
     where = _name(source)
     content = _read(source)
@@ -66,6 +74,8 @@ def decode(source: Path | Packed | bytes) -> Tensor:
         return torch.from_numpy(np.array(picture if move is None else picture.transpose(move))).permute(2, 0, 1)
     except BadFile:
         raise
+    except MemoryError as error:
+        raise _no_memory(where) from error
     except Exception as error:  # Pillow's readers raise OSError, SyntaxError, ValueError, struct.error, KeyError, ...
         raise _unreadable(where, _reason(error, content)) from error
 
@@ -73,7 +83,8 @@ def decode(source: Path | Packed | bytes) -> Tensor:
 def shape(source: Path | Packed) -> tuple[int, int]:
     """(height, width) of the picture that `decode` gives, from the file's header alone: no pixel is decoded.
 
-    Raises BadFile for what is not an image or claims more than MAX_PIXELS; damage further on is not noticed here.
+    Raises BadFile for what is not an image or claims more than MAX_PIXELS, and BadData as `decode` does; damage further
+    on is not noticed here.
     """
     where = _name(source)
     try:
@@ -83,9 +94,13 @@ def shape(source: Path | Packed) -> tuple[int, int]:
             if image.format != "TIFF" and _orientation(image) in SIDEWAYS:  # Pillow gives a TIFF's size upright
                 width, height = height, width
             return height, width
-    except BadFile:
+    except (BadData, BadFile):
         raise
+    except MemoryError as error:
+        raise _no_memory(where) from error
     except Exception as error:
+        if isinstance(error, OSError):
+            _check_machine(where, error)
         raise _unreadable(where, _reason(error, _read(source))) from error
 
 
@@ -120,6 +135,7 @@ def _read(source: Path | Packed | bytes) -> bytes:
             _check_regular(source)
         return source.read_bytes()
     except OSError as error:
+        _check_machine(str(source), error)
         raise BadFile(
             f"{source}: expected an image, could not read the file ({error.strerror or error}); check that it exists "
             "and that you may read it"
@@ -129,6 +145,22 @@ def _read(source: Path | Packed | bytes) -> bytes:
 def _check_regular(path: Path) -> None:
     if path.exists() and not path.is_file():  # opening a pipe would wait for ever
         raise _unreadable(str(path), "it is not a regular file")
+
+
+def _check_machine(where: str, error: OSError) -> None:
+    """BadData for what the system says of more than one file; Pillow's own errors have no number."""
+    if error.errno is not None and error.errno not in OF_THE_FILE:
+        raise BadData(
+            f"{where}: could not be read ({error.strerror}), which lies with the machine and not with the image; mend "
+            "that and begin again"
+        ) from error
+
+
+def _no_memory(where: str) -> BadData:
+    return BadData(
+        f"{where}: could not be decoded for lack of memory; free some, decode in fewer threads (--workers), or remove "
+        "the image if it alone takes too much"
+    )
 
 
 def _unreadable(where: str, reason: str) -> BadFile:
@@ -162,6 +194,8 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 to 8. Cameras and editors write damaged EXIF around sound pixels: it counts as 1, upright."""
     try:
         return int(image.getexif().get(274, 1))
+    except MemoryError:
+        raise
     except Exception:
         return 1
 
