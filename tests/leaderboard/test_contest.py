@@ -165,6 +165,15 @@ def test_another_contest_in_the_same_folder_is_refused(held: Path, few: ImageSet
     assert (held / "leaderboard.json").read_bytes() == before
 
 
+def test_whose_contest_goes_on_is_said(held: Path, few: ImageSet, caplog: pytest.LogCaptureFixture) -> None:
+    """A call that names neither entries nor minutes would otherwise pass for a new contest of all entries."""
+    caplog.set_level("INFO", "topfive")
+    contest(few, out=held)
+    names = [slot["entry"] for slot in read_json(held / "plan.json")["slots"]]
+    said = f"{held}: going on with its contest of {names[0]}, {names[1]} and {names[2]}, 0.5 minutes; another --out"
+    assert said in caplog.text
+
+
 def test_other_images_in_the_same_folder_are_refused(held: Path, few: ImageSet) -> None:
     other = ImageSet(
         few.name, few.layout, few.classes, {**few.splits, "test": subset(few.split("test"), list(range(59)))}

@@ -13,7 +13,7 @@ from typing import Any, Self
 from topfive.data.faults import find_broken
 from topfive.data.imageset import ImageSet, fingerprint
 from topfive.data.layouts import open_data
-from topfive.errors import BadData, BadFile, Interrupted, Misused, TopfiveError
+from topfive.errors import BadData, BadFile, Interrupted, Misused, TopfiveError, listed
 from topfive.evaluation.report import judge
 from topfive.evaluation.scores import Scores, load_scores, score
 from topfive.files import read_json, write_json, write_text
@@ -48,7 +48,8 @@ def contest(
 
     entries: names of entries, and model files that are judged as they are; all that suit the images when left out.
     minutes: for everything together, ten when left out. plan: the plan.json of a contest to repeat. max_mb, max_ms:
-    limits of the pick. A contest that was stopped goes on at the entry it was in when it is called again.
+    limits of the pick. A contest that was stopped goes on at the entry it was in when it is called again; without
+    `entries` and `minutes` whatever contest is in `out` goes on, which is said.
     Returns the content of leaderboard.json. Raises Misused when `out` holds another contest.
     """
     started = time.perf_counter()
@@ -143,7 +144,9 @@ def _plan_of(
         same = plan.data == data.manifest and same_entries and minutes in (None, plan.minutes)
         if not same or (wanted is not None and wanted.content != plan.content):
             raise Misused(f"{folder}: holds a contest with other images, entries or minutes; choose another --out")
-        log.info("going on with the contest in %s", folder)
+        names = listed([slot.name for slot in plan.slots])
+        log.info("%s: going on with its contest of %s, %g minutes; another --out begins a new one", folder, names,
+                 plan.minutes)  # fmt: skip
         return plan
     if next(folder.glob(f"entries/*/{RUN_FILE}"), None) is not None:
         raise Misused(f"{folder}: holds the runs of a contest whose {PLAN} is gone; choose another --out")
