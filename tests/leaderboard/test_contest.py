@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -200,6 +201,60 @@ def test_another_plan_does_not_go_on_with_the_contest_that_is_there(held: Path, 
         contest(few, plan=tmp_path / "plan.json", out=held)
 
 
+def test_a_plan_repeats_nothing_in_the_folder_of_its_own_contest(
+    held: Path, few: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `out` it would go there, to runs/NAME, and print the old board."""
+    shutil.copytree(held, tmp_path / "runs/digits")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        Misused, match=r"runs/digits: holds the finished contest of .*plan\.json, so nothing would be repeated; choose"
+    ):
+        contest(few, plan="runs/digits/plan.json")
+    assert (tmp_path / "runs/digits/leaderboard.json").read_bytes() == (held / "leaderboard.json").read_bytes()
+
+
+@pytest.mark.parametrize("edited", ["seed", "stage", "legs"])
+def test_an_edited_plan_is_not_taken_for_the_one_that_is_there(
+    held: Path, few: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edited: str
+) -> None:
+    shutil.copytree(held, tmp_path / "runs/digits")
+    (tmp_path / "runs/digits/report.html").unlink()  # finished or not
+    document = read_json(held / "plan.json")
+    [slot] = [slot for slot in document["slots"] if slot["entry"] == "mlp"]
+    if edited == "seed":
+        slot["recipe"]["seed"] += 1
+    elif edited == "stage":
+        slot["recipe"]["stage"][0]["optimizer"]["lr"] *= 2
+    else:
+        slot["legs"][-1][1] += 1
+    write_json(tmp_path / "plan.json", document)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Misused, match=r"runs/digits: holds a contest by another plan than plan\.json \(recipes, seeds"):
+        contest(few, plan="plan.json")
+
+
+def test_a_repeat_that_is_stopped_goes_on_by_the_same_call(
+    held: Path, few: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a plan that had not run yet: by then the repeat has settled a slot, and its plan is no longer the same."""
+    document = read_json(held / "plan.json")
+    for slot in document["slots"]:
+        slot |= {"settled": False, "legs": []}
+    plan, out = write_json(tmp_path / "plan.json", document), tmp_path / "again"
+    monkeypatch.setattr(holding, "PAGE_SECONDS", 1e6)
+    with monkeypatch.context() as patch:
+        failing(patch, document["slots"][1]["entry"], KeyboardInterrupt())
+        with pytest.raises(Interrupted, match="call the same command again to go on"):
+            contest(few, plan=plan, out=out)
+    kept = [slot["settled"] for slot in read_json(out / "plan.json")["slots"]]
+    assert kept == [True, True, False] and not (out / "leaderboard.json").exists()
+    board = contest(few, plan=plan, out=out)
+    assert {row["status"] for row in board["entries"]} == {"done"}
+    with pytest.raises(Misused, match=r"again: holds the finished contest of .*, so nothing would be repeated"):
+        contest(few, plan=plan, out=out)
+
+
 def test_limits_restrict_the_pick_alone(held: Path, few: ImageSet) -> None:
     fast = contest(few, out=held, max_ms=1.0)  # only mlp answers within it
     assert fast["pick"]["entry"] == "mlp"
@@ -208,7 +263,7 @@ def test_limits_restrict_the_pick_alone(held: Path, few: ImageSet) -> None:
     assert len(fast["entries"]) == 3
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, entry: str, error: Exception) -> None:
+def failing(monkeypatch: pytest.MonkeyPatch, entry: str, error: BaseException) -> None:
     plain = holding.train
 
     def train(name: str, *given: Any, **more: Any) -> Any:
@@ -312,8 +367,6 @@ def test_a_contest_that_is_stopped_goes_on_at_the_entry_it_was_in(
 
 def test_a_fitted_svm_without_its_record_is_fitted_again(held: Path, few: ImageSet, tmp_path: Path) -> None:
     """A kill between the model file and run.json must not fail the entry for ever."""
-    import shutil
-
     shutil.copytree(held, tmp_path / "copy")
     (tmp_path / "copy/entries/hog_svm/run.json").unlink()
     board = contest(few, out=tmp_path / "copy")
@@ -463,8 +516,6 @@ def test_a_mistyped_entry_is_named_before_any_image_is_opened() -> None:
 def test_calling_a_finished_contest_again_costs_it_nothing(
     held: Path, few: ImageSet, board: dict[str, Any], tmp_path: Path
 ) -> None:
-    import shutil
-
     shutil.copytree(held, tmp_path / "copy")
     time.sleep(1.1)  # began is said in seconds
     again = contest(few, out=tmp_path / "copy", max_ms=1.0)
@@ -475,8 +526,6 @@ def test_calling_a_finished_contest_again_costs_it_nothing(
 
 
 def test_runs_without_their_plan_are_not_taken_for_this_contests(held: Path, few: ImageSet, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(held, tmp_path / "copy")
     (tmp_path / "copy/plan.json").unlink()
     with pytest.raises(Misused, match=r"holds the runs of a contest whose plan\.json is gone; choose another --out"):

@@ -80,7 +80,7 @@ def contest(
         str, typer.Option(help="Entries and model files, separated by commas; all that suit DATA.")
     ] = "",
     minutes: Annotated[float | None, typer.Option(min=0.01, help="For everything together.", show_default="10")] = None,
-    plan: Annotated[Path | None, typer.Option(help="Repeat the contest of this plan.json.")] = None,
+    plan: Annotated[Path | None, typer.Option(help="Repeat the contest of this plan.json in another --out.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write.", show_default="runs/NAME")] = None,
     max_mb: Annotated[float | None, typer.Option(min=0, help="Recommend only models of at most so many MB.")] = None,
     max_ms: Annotated[

@@ -30,6 +30,7 @@ from topfive.training.tuning import Choice
 log = logging.getLogger("topfive")
 
 SCORES = "scores.safetensors"
+PAGE = "report.html"  # written last: a contest that has it is finished
 MINUTES = 10.0
 PAGE_SECONDS = 8.0  # kept back for the report
 KEEP_EVERY = 5.0  # seconds between notes of the time that is spent
@@ -50,7 +51,8 @@ def contest(
     minutes: for everything together, ten when left out. plan: the plan.json of a contest to repeat. max_mb, max_ms:
     limits of the pick. A contest that was stopped goes on at the entry it was in when it is called again; without
     `entries` and `minutes` whatever contest is in `out` goes on, which is said.
-    Returns the content of leaderboard.json. Raises Misused when `out` holds another contest.
+    Returns the content of leaderboard.json. Raises Misused when `out` holds another contest, or one that `plan` would
+    repeat and that is finished.
     """
     started = time.perf_counter()
     for option, limit in (("--max-mb", max_mb), ("--max-ms", max_ms)):
@@ -79,7 +81,7 @@ def contest(
     board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
     write_json(folder / "leaderboard.json", board)
     write_text(folder / "leaderboard.csv", to_csv(board))
-    write_text(folder / "report.html", render(board))
+    write_text(folder / PAGE, render(board))
     return board
 
 
@@ -133,7 +135,10 @@ class _Clock:
 def _plan_of(
     data: ImageSet, entries: list[str], minutes: float | None, repeat: Path | None, folder: Path
 ) -> Plan | None:  # fmt: skip
-    """The plan in `folder` where this is the same contest, or that of `repeat`; None where one is to be made."""
+    """The plan in `folder` where this is the same contest, or that of `repeat`; None where one is to be made.
+
+    Raises Misused for another contest in `folder`, and for one by the plan `repeat` that is finished.
+    """
     path = folder / PLAN
     if (folder / RUN_FILE).exists() or (folder / "checkpoint").exists():
         raise Misused(f"{folder}: holds a run of topfive train; choose another --out")
@@ -144,6 +149,8 @@ def _plan_of(
         same = plan.data == data.manifest and same_entries and minutes in (None, plan.minutes)
         if not same or (wanted is not None and wanted.content != plan.content):
             raise Misused(f"{folder}: holds a contest with other images, entries or minutes; choose another --out")
+        if wanted is not None:
+            _check_repeats(plan, wanted, repeat, folder)
         names = listed([slot.name for slot in plan.slots])
         log.info("%s: going on with its contest of %s, %g minutes; another --out begins a new one", folder, names,
                  plan.minutes)  # fmt: skip
@@ -152,7 +159,22 @@ def _plan_of(
         raise Misused(f"{folder}: holds the runs of a contest whose {PLAN} is gone; choose another --out")
     if wanted is not None and wanted.data != data.manifest:
         raise Misused(f"{repeat}: is the plan of a contest on other images ({wanted.name}); give the same data")
+    if wanted is not None:
+        wanted.repeats = wanted.mark  # as it is now: by this a repeat that is stopped knows the same call
     return wanted
+
+
+def _check_repeats(plan: Plan, wanted: Plan, repeat: Path | None, folder: Path) -> None:
+    """Misused unless the contest in `folder`, by `plan`, is a repeat of `wanted`, or `wanted` itself, not yet over."""
+    if wanted.mark not in (plan.mark, plan.repeats):
+        raise Misused(
+            f"{folder}: holds a contest by another plan than {repeat} (recipes, seeds or lengths); choose another --out"
+        )
+    if (folder / PAGE).exists():
+        raise Misused(
+            f"{folder}: holds the finished contest of {repeat}, so nothing would be repeated; choose another --out, or "
+            "leave out --plan to see it"
+        )
 
 
 def _home(name: str, folder: Path) -> Path:

@@ -5,6 +5,8 @@ leaves goes to the others, which get shares in proportion to what their recipes 
 epochs (an SVM's in images), with its warm-up and drops in proportion; every change is said and kept.
 """
 
+import hashlib
+import json
 import logging
 import time
 import traceback
@@ -120,7 +122,10 @@ class Slot:
 
 @dataclass
 class Plan:
-    """A contest's entries in the order in which they run, cheapest first."""
+    """A contest's entries in the order in which they run, cheapest first.
+
+    repeats: the mark of the plan that it began as, where it repeats one: its slots may be settled since.
+    """
 
     name: str
     data: str
@@ -128,6 +133,7 @@ class Plan:
     asked: list[str]
     slots: list[Slot]
     left_out: list[str] = field(default_factory=list)
+    repeats: str = ""
 
     def leave_out(self, slot: Slot, why: str) -> None:
         """Drop an entry that nobody asked for, and note why."""
@@ -138,6 +144,12 @@ class Plan:
     def content(self) -> tuple[str, float, list[str]]:
         """What makes it the plan of one contest and not of another: images, minutes and entries."""
         return self.data, self.minutes, [slot.name for slot in self.slots]
+
+    @property
+    def mark(self) -> str:
+        """SHA-256 of all that it says, recipes, seeds and legs too, but for what it repeats."""
+        document = asdict(self) | {"repeats": ""}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: Path) -> None:
         """Write `plan.json`, whole or not at all."""
