@@ -23,6 +23,7 @@ from topfive.leaderboard.board import (
     Result,
     build_board,
     hardest,
+    learned_elsewhere,
     machine,
     milliseconds_an_image,
     pick,
@@ -152,6 +153,26 @@ def results(tmp_path: Path) -> list[Result]:
         made(tmp_path, "good", right),
         made(tmp_path, "fair", [*right[:9], None, *wrong[10:]], inside=False),
     ]
+
+
+def test_a_model_is_external_by_the_images_it_learned_from(data: ImageSet, results: list[Result]) -> None:
+    """An image more to judge makes no model external; a file of before says only which images there were in all."""
+    model = results[0].model
+    assert model is not None
+    test = data.split("test")
+    grown = Split((*test.ids, "i12"), torch.cat([test.labels, torch.tensor([0])]), torch.zeros(13, 1, 8, 8).byte())
+    longer = dataclasses.replace(data, splits=data.splits | {"test": grown})
+    other = dataclasses.replace(data, splits=data.splits | {"train": test})
+    only = dataclasses.replace(data, splits={"test": test})
+    of_before: dict[str, Any] = {"manifest": data.manifest}
+    for document, expected in (
+        (of_before | {"learned": data.manifest_of("train")}, [False, False, True, True]),
+        (of_before, [False, True, True, True]),
+        ({"manifest": only.manifest, "learned": data.manifest_of("train")}, [False, False, True, False]),
+        ({}, [True] * 4),
+    ):
+        model.data = document
+        assert [learned_elsewhere(model, one) for one in (data, longer, other, only)] == expected
 
 
 @pytest.fixture

@@ -396,6 +396,16 @@ def test_a_model_of_other_images_is_said_to_be_so(held: Path, few: ImageSet, tmp
     assert rows(board)["mlp (mlp)"]["external_data"] is True
 
 
+def test_a_model_of_the_same_training_images_is_not_external_where_fewer_are_judged(
+    held: Path, few: ImageSet, tmp_path: Path
+) -> None:
+    fewer = ImageSet(
+        few.name, few.layout, few.classes, {**few.splits, "test": subset(few.split("test"), list(range(59)))}
+    )
+    board = contest(fewer, [str(held / "entries/mlp")], minutes=0.5, out=tmp_path)
+    assert rows(board)["mlp (mlp)"]["external_data"] is False
+
+
 @pytest.fixture
 def colours(tmp_path: Path) -> Callable[[], ImageSet]:
     """Three classes of 20-px squares, one of them broken in each split."""

@@ -161,7 +161,7 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
     order = [own[label.key] for label in data.classes]  # a model file may hold its classes in another one
     top5 = report["per_class_top5_error"]
     inside = result.file.is_relative_to(out)
-    fitted_elsewhere = result.judged_as_it_is and result.model.data.get("manifest") != result.scores.data
+    fitted_elsewhere = result.judged_as_it_is and learned_elsewhere(result.model, data)
     return row | {key: report[key] for key in copied} | {
         "per_class_error": [report["per_class_error"][index] for index in order],
         "per_class_top5_error": top5 and [top5[index] for index in order],
@@ -176,6 +176,17 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "file_mb": result.file.stat().st_size / 1e6,
         "model_file": str(result.file.relative_to(out) if inside else result.file.resolve()),
     }  # fmt: skip
+
+
+def learned_elsewhere(model: Model, data: ImageSet) -> bool:
+    """Whether a model learned from anything other than the images in `train`, whatever the other splits hold.
+
+    A file of before, and a set without `train`, is compared by the manifest of all splits.
+    """
+    learned = model.data.get("learned")
+    if learned is None or "train" not in data.splits:
+        return bool(model.data.get("manifest") != data.manifest)
+    return bool(learned != data.manifest_of("train"))
 
 
 def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms: float | None) -> dict[str, Any] | None:
