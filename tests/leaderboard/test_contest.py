@@ -17,14 +17,15 @@ from safetensors.torch import load_file
 
 from topfive.data import open_data
 from topfive.data.imageset import ImageSet, subset
-from topfive.errors import Diverged, Interrupted, Misused, UnknownName
+from topfive.errors import Diverged, Interrupted, Misused, UnknownName, listed
 from topfive.evaluation import evaluate
 from topfive.evaluation.scores import load_scores
 from topfive.files import read_json, write_json
 from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
+from topfive.leaderboard.board import machine
 from topfive.leaderboard.contest import contest
-from topfive.leaderboard.terminal import percent, shortened
+from topfive.leaderboard.terminal import elsewhere, percent, ranked, shortened
 from topfive.training import checkpoint, loop, train
 
 ENTRIES = ["pixels_linear", "mlp", "hog_svm"]
@@ -137,6 +138,32 @@ def test_called_again_it_trains_nothing_and_says_the_same(
         same = ("top1_error", "rank", "epochs", "changes", "curve", "train_minutes", "choice", "file_mb")
         assert [row[key] for key in same] == [rows(board)[name][key] for key in same]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("other", ["topfive.__version__", "torch.__version__", "PIL.__version__"])
+def test_other_versions_judge_again_and_what_is_kept_of_before_is_named(
+    held: Path, few: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    shutil.copytree(held, tmp_path / "copy")
+    before, judged, plain = machine(), list[str](), holding.score
+    monkeypatch.setattr(other, "2.6.0")
+    monkeypatch.setattr(holding, "score", lambda model, data: judged.append(model.entry) or plain(model, data))
+    monkeypatch.setattr(holding, "milliseconds_an_image", lambda model: pytest.fail("timed again"))
+    board = contest(few, out=tmp_path / "copy")
+    assert sorted(judged) == sorted(ENTRIES)
+    assert [row["machine"] for row in board["entries"]] == [before] * 3
+    said = elsewhere(board)
+    if other.startswith("PIL"):  # which changes no time, and neither training nor board name it
+        assert said == []
+        return
+    name = other.split(".")[0]
+    names = listed([row["entry"] for row in ranked(board)])
+    assert said == [f"{names}: {how} with {name} {before[name]}" for how in ("made", "timed")]
+    page = (tmp_path / "copy/report.html").read_text()
+    assert all(f"<li>{one}</li>" in page for one in said)
+    assert "Other versions or machines" not in (held / "report.html").read_text()
+    contest(few, out=tmp_path / "copy")
+    assert len(judged) == 3
 
 
 def test_a_plan_repeats_the_contest_to_the_bit(

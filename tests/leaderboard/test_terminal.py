@@ -59,6 +59,21 @@ def test_entries_whose_recipe_was_cut_are_marked(small_board: Board) -> None:
     assert "hortened" not in printed(small_board)
 
 
+def test_entries_of_other_versions_or_machines_are_named_together(board: Board) -> None:
+    first, second, third = [entry["entry"] for entry in terminal.ranked(board)][:3]
+    entries, here = {entry["entry"]: entry for entry in board["entries"]}, board["machine"]
+    assert terminal.elsewhere(board) == []  # a file of before says nothing of its entries
+    for name in (first, second, third):
+        entries[name] |= {"versions": {"topfive": "0.1.0", "torch": "2.13.0", "threads": "1"}, "machine": dict(here)}
+    assert terminal.elsewhere(board) == []
+    entries[first]["versions"]["torch"] = entries[third]["versions"]["torch"] = "2.12.0"
+    entries[second]["machine"] |= {"cores": 8, "torch": "2.12.0"}
+    entries[second]["versions"] = {}  # another library's weights
+    assert terminal.elsewhere(board) == [
+        f"{first} and {third}: made with torch 2.12.0", f"{second}: timed with torch 2.12.0 and cores 8"
+    ]  # fmt: skip
+
+
 def test_a_name_is_text_not_markup(small_board: Board) -> None:
     small_board["entries"][0]["entry"] = "[red]hog[/red]"
     small_board["comparisons"] = []

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
-import topfive
 from topfive.data.crops import Crops
 from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet, fingerprint
 from topfive.errors import BadFile, Misused
 from topfive.evaluation.ranks import ranks_here
-from topfive.evaluation.scores import Scores, load_scores, score
+from topfive.evaluation.scores import Scores, load_scores, score, versions
 from topfive.files import check_place
 from topfive.models.modelfile import Model
 
@@ -34,7 +33,7 @@ def places(
     images, found = fingerprint(data.split(split)), dict[tuple[str, str], Path]()
     for model, protocol in product(models, map(str, crops)):
         if model.sha256:
-            follows = (model.sha256, data.manifest, images, split, protocol, topfive.__version__)
+            follows = (model.sha256, data.manifest, images, split, protocol, *versions().values())
             digest = hashlib.sha256("\n".join(follows).encode()).hexdigest()
             found[model.sha256, protocol] = folder / f"{model.entry}_{protocol}_crops_{digest[:12]}.safetensors"
     new = [file for file in found.values() if not file.exists()]

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
+import topfive
 from topfive.data.crops import Crops, cut, made_of_each, mirrors
 from topfive.data.dense import Dense
 from topfive.data.draws import id_keys
@@ -171,6 +173,11 @@ def log_mean_probability(models: Sequence[Tensor], shares: Sequence[float] = (1.
             ]
             into[faint] = torch.stack(logs).logsumexp(0).float()
     return found
+
+
+def versions() -> dict[str, str]:
+    """What answers follow from besides the model and the images: kept scores of other versions are not compared."""
+    return {"topfive": topfive.__version__, "torch": str(torch.__version__), "pillow": PIL.__version__}
 
 
 def check_scores(path: Path) -> None:

@@ -54,6 +54,7 @@ class Result:
     judged_as_it_is: bool = False
     train_seconds: float | None = None
     ms_per_image: float | None = None
+    machine: dict[str, Any] | None = None
     epochs: float | None = None
     recipe_epochs: float | None = None
     recipe: Recipe | None = None
@@ -116,7 +117,7 @@ def build_board(
 
 
 def machine() -> dict[str, Any]:
-    """What the figures of time were measured on."""
+    """What this process computes on, and by which versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0.0
     return {
         "processor": f"{platform.machine()} ({torch.backends.cpu.get_cpu_capability()})",
@@ -141,6 +142,7 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "recipe": result.recipe.source if result.recipe else "", "changes": result.changes,
         "departs": list(result.recipe.departs) if result.recipe else [], "choice": result.choice,
         "curve": result.curve, "per_class_error": [], "per_class_top5_error": None, "confusion": [], "model_file": None,
+        "versions": None, "machine": None,
     }  # fmt: skip
     if result.model is None or result.scores is None or result.file is None:
         return row
@@ -175,6 +177,8 @@ def _row(result: Result, rank: int | None, data: ImageSet, out: Path) -> dict[st
         "macs": None if ZOO[result.entry].fitted_by == "svm" else counts.macs,  # theirs are the SVM's alone
         "file_mb": result.file.stat().st_size / 1e6,
         "model_file": str(result.file.relative_to(out) if inside else result.file.resolve()),
+        "versions": result.model.versions,
+        "machine": result.machine,
     }  # fmt: skip
 
 

@@ -15,9 +15,9 @@ from topfive.data.imageset import ImageSet, fingerprint
 from topfive.data.layouts import open_data
 from topfive.errors import BadData, BadFile, Interrupted, Misused, TopfiveError, listed
 from topfive.evaluation.report import judge
-from topfive.evaluation.scores import Scores, load_scores, score
+from topfive.evaluation.scores import Scores, load_scores, score, versions
 from topfive.files import read_json, write_json, write_text
-from topfive.leaderboard.board import Result, build_board, milliseconds_an_image, to_csv
+from topfive.leaderboard.board import Result, build_board, machine, milliseconds_an_image, to_csv
 from topfive.leaderboard.page import render
 from topfive.leaderboard.plan import PLAN, Plan, Slot, check_name, load_plan, make_plan, share_out
 from topfive.models.modelfile import FILE_NAME, Model, find, load
@@ -223,7 +223,7 @@ def _take_turn(slot: Slot, plan: Plan, data: ImageSet, folder: Path, clock: _Clo
             result.file = home / FILE_NAME
         result.model = load(result.file)
         result.scores = _scores(result.model, data, home / SCORES)
-        result.ms_per_image = _speed(result.model, home / "speed.json")
+        result.ms_per_image, result.machine = _speed(result.model, home / "speed.json")
     except (Interrupted, KeyboardInterrupt):
         raise Interrupted(f"{folder}: stopped in {slot.name}; call the same command again to go on") from None
     except TopfiveError as error:
@@ -268,19 +268,20 @@ def _read_run(slot: Slot, plan: Plan, home: Path, result: Result) -> None:
         result.changes.append(f"epochs {result.recipe_epochs:.3g} -> {run['epochs']:.1f}, to keep to the minutes")
 
 
-def _speed(model: Model, file: Path) -> float:
-    """Milliseconds an image, measured once: a contest that is called again says the same."""
+def _speed(model: Model, file: Path) -> tuple[float, dict[str, Any]]:
+    """Milliseconds an image, and on what they were measured, once: a contest that is called again says the same."""
     kept = read_json(file) if file.exists() else {}
-    if kept.get("model") != model.sha256:
-        kept = {"model": model.sha256, "ms_per_image": milliseconds_an_image(model)}
+    if kept.get("model") != model.sha256 or "machine" not in kept:
+        kept = {"model": model.sha256, "ms_per_image": milliseconds_an_image(model), "machine": machine()}
         write_json(file, kept)
-    return float(kept["ms_per_image"])
+    return float(kept["ms_per_image"]), kept["machine"]
 
 
 def _scores(model: Model, data: ImageSet, file: Path) -> Scores:
     """The model's scores on the judged images: those in `file` if they are still true, else new ones, kept there."""
     note = file.with_suffix(".json")
-    truth = {"model": model.sha256, "data": data.manifest, "images": fingerprint(data.split(data.judged))}
+    images = fingerprint(data.split(data.judged))
+    truth = {"model": model.sha256, "data": data.manifest, "images": images, "versions": versions()}
     if file.exists() and note.exists() and read_json(note) == truth:
         return load_scores(file)
     scores = score(model, data)

@@ -81,6 +81,7 @@ def render(board: Board) -> str:
         worth=confidence.rows(entries),
         worth_means=confidence.in_words(entries, len(names)) if confidence.rows(entries) else "",
         started=started(board["started_at"]),
+        elsewhere=terminal.elsewhere(board),
         **charts(board, names),
     )
 

@@ -15,6 +15,7 @@ Board = dict[str, Any]  # the content of leaderboard.json
 Entry = dict[str, Any]  # one of board["entries"]
 Verdict = Literal["better", "worse", "not told apart", "not compared"]
 
+VERSIONS = ("topfive", "torch", "python")  # that `board["machine"]` and a model file both name
 NOTHING = "–"  # a figure that does not apply or is not known
 RANK_MEANS = (
     "rank = 1 + the number of entries significantly better (exact paired McNemar test on top-1, Holm over all pairs); "
@@ -183,6 +184,18 @@ def evaluated(entries: Sequence[Mapping[str, Any]]) -> str:
         (done, of) = next(iter(counts))
         return f"Evaluated {done:,} of {of:,} images" + (", the same for every entry." if len(entries) > 1 else ".")
     return " ".join(f"Evaluated {done:,} of {of:,} images: {listed(names)}." for (done, of), names in counts.items())
+
+
+def elsewhere(board: Board) -> list[str]:
+    """The entries that were made or timed under other versions, or on another machine, than the board names."""
+    here, groups = board["machine"], dict[str, list[str]]()
+    for entry in ranked(board):
+        made, timed = entry.get("versions") or {}, entry.get("machine") or {}  # files of before have neither
+        for verb, there, keys in (("made", made, VERSIONS), ("timed", timed, (*VERSIONS, "processor", "cores"))):
+            differs = [f"{key} {there[key]}" for key in keys if there.get(key, here[key]) != here[key]]
+            if differs:
+                groups.setdefault(f"{verb} with {listed(differs)}", []).append(entry["entry"])
+    return [f"{listed(names)}: {how}" for how, names in groups.items()]
 
 
 def table(board: Board) -> Table:
