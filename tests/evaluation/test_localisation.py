@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,17 @@ def test_a_broken_image_is_an_error_and_five_classes_have_no_top5(tmp_path: Path
     )
     found = judge(few, placed=placed).document["localisation"]
     assert (found["top5_error"], found["images"], found["of"]) == (None, 5, 6)
+
+
+def test_a_blacklist_that_leaves_nothing_to_judge_is_refused(tmp_path: Path) -> None:
+    data = ten(tmp_path)
+    some, every = (frozenset(id_ for id_, *_ in TEN[first:]) for first in (1, 0))
+    placed = place(replace(data, blacklist=some), "val", "whole")
+    assert (list(placed.on_object), placed.blacklisted) == ([TEN[0][0]], 9)
+    with pytest.raises(
+        BadData, match=r"boxes\.csv: expected boxes of images to judge, found all that val has on the blacklist; leave"
+    ):
+        place(replace(data, blacklist=every), "val", "whole")
 
 
 def test_the_centre_holds_half_the_image_at_least() -> None:

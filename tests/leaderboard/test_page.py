@@ -447,3 +447,10 @@ def test_errors_by_the_size_of_objects_are_drawn_where_there_are_boxes(board: Bo
     assert f"8 of {best['of']:,} judged images have a box of their class" in seen.words()
     labels = [svg["aria-label"] or "" for svg in seen.all("svg")]
     assert any(label.endswith("that the object covers: 1/2 and more 25.0% of 8 images.") for label in labels)
+
+
+def test_without_an_object_of_known_size_there_is_no_chart_of_sizes(board: Board) -> None:
+    """No image with a box can be read, or all are on the blacklist."""
+    empty = {"from": 0.5, "to": 1.0, "images": 0, "top1_error": None, "top1_interval": None}
+    board["mistakes"]["by_scale"] = {entry["entry"]: [empty] for entry in terminal.ranked(board)}
+    assert "Error by the size of the object" not in Page(page.render(board)).words()

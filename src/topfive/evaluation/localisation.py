@@ -15,7 +15,7 @@ from torch import Tensor
 from topfive.data.boxes import Box
 from topfive.data.challenge import numbered
 from topfive.data.imageset import Broken, ImageSet
-from topfive.errors import Misused, look_up
+from topfive.errors import BadData, Misused, look_up
 from topfive.evaluation.boxes import Guesses, Instances, is_found
 from topfive.evaluation.intervals import wilson
 from topfive.evaluation.objects import errors_by_scale, objects_shown, own_boxes
@@ -54,7 +54,8 @@ class Placed(NamedTuple):
 def place(data: ImageSet, split: str, predictor: str) -> Placed:
     """The boxes of PREDICTORS on the images of a split; one that cannot be read has none, and is wrong.
 
-    Raises UnknownName for another predictor, and what `objects_shown` raises.
+    Raises UnknownName for another predictor, BadData where the blacklist leaves no image to judge, and what
+    `objects_shown` raises.
     """
     say = look_up(predictor, PREDICTORS, kind="box")
     on_object, scales = {}, {}
@@ -64,6 +65,11 @@ def place(data: ImageSet, split: str, predictor: str) -> Placed:
         said = [say(*shown.size)[:4]] if shown.size else []
         guess = Guesses(torch.full((len(said),), shown.label), torch.tensor(said, dtype=torch.float64).view(-1, 4))
         on_object[id_] = is_found(guess, Instances(shown.label, shown.boxes))
+    if not on_object:
+        raise BadData(
+            f"{data.boxes}: expected boxes of images to judge, found all that {split} has on the blacklist; leave "
+            "--boxes out or give other images"
+        )
     return Placed(predictor, on_object, scales, sum(id_ in data.blacklist for id_ in data.split(split).ids))
 
 

@@ -286,7 +286,8 @@ def hit_chart(best: Entry, images: Sequence[int] | None, names: dict[str, str]) 
 
 
 def scale_chart(board: Board) -> dict[str, Any] | None:
-    """Error by the scale of objects, of the best entry and of the other era's best; None without boxes."""
+    """Error by the scale of objects, of the best entry and of the other era's best; None without an image in any range,
+    as where there are no boxes."""
     found, best = (board.get("mistakes") or {}).get("by_scale"), terminal.leader(board)
     if not found or best is None:
         return None
@@ -294,6 +295,8 @@ def scale_chart(board: Board) -> dict[str, Any] | None:
     sides = [eras["old"]["entry"], eras["new"]["entry"]] if eras else []
     shown = [best["entry"], *(name for name in sides if name != best["entry"])][:2]
     filled = [place for place, one in enumerate(own) if one["images"]]
+    if not filled:
+        return None
     errors = {
         name: [(one["top1_error"], *one["top1_interval"]) for one in (ranges[place] for place in filled)]
         for name, ranges in found.items()
