@@ -87,6 +87,7 @@ def test_the_pick_has_the_lowest_error_within_the_limits(
     found = pick(ROWS, Path("runs/x"), max_mb, max_ms)
     assert found is not None
     assert (found["entry"], found["why"]) == (best, why)
+    assert ("the only entry" in why) == (found["of"] == 1) and (found["of"] == 1 or f"the {found['of']} entries" in why)
     assert found["command"] == f"topfive predict runs/x/entries/{best}/m photo.jpg"
     assert found["limits"] == {"max_mb": max_mb, "max_ms": max_ms}
 

@@ -316,6 +316,15 @@ def test_the_pick_is_a_sentence_and_its_limits_are_said_once(ten: tuple[Board, s
     assert "Lowest top-1 error of the 2 entries within at most 50 MB. Name your own photo" in words
 
 
+def test_the_pick_says_that_the_judged_images_chose_it(ten: tuple[Board, str], small_board: Board) -> None:
+    board, html = ten
+    box = html[html.index('id="pick"') : html.index("<nav")]
+    assert terminal.chosen(board) in " ".join(box.split())
+    assert "Leader and pick are chosen on the images that judge them" in box
+    small_board["pick"] = None
+    assert "The leader is chosen on the images that judge it" in Page(page.render(small_board)).words()
+
+
 def test_parts_of_epochs_are_printed_plainly(small_board: Board) -> None:
     small_board["entries"][1] |= {"epochs": 2.5, "recipe_epochs": 20.0}
     assert "2.5 of 20" in [cell.strip() for row in Page(page.render(small_board)).rows for cell in row]

@@ -124,6 +124,30 @@ def test_the_answer_owns_up_to_external_data() -> None:
     assert terminal.answer(board).endswith(own)
 
 
+@pytest.mark.parametrize(
+    ("pick", "told", "tail"),
+    [("a", (True, True), "; the pick, a, is not told apart from b."),
+     ("a", (False, False), "; the pick, a, is not told apart from any of the 2 others."),
+     ("c", (True, True), "."), ("c", (True, False), "; the pick, c, is not told apart from b.")],
+)  # fmt: skip
+def test_that_the_judged_images_chose_is_said(pick: str, told: tuple[bool, bool], tail: str) -> None:
+    """Law 10: the least of several errors on the images that judge, with its plain interval."""
+    board = three(*told) | {"pick": {"entry": pick}}
+    said = "Leader and pick are chosen on the images that judge them, so their errors are on average a little too low"
+    assert terminal.chosen(board) == said + tail
+
+
+def test_where_limits_chose_or_nothing_was_chosen_no_pick_is_too_low(small_board: Board) -> None:
+    leader = "The leader is chosen on the images that judge it, so its error is on average a little too low."
+    for pick in (None, small_board["pick"] | {"of": 1}):
+        small_board["pick"] = pick
+        assert terminal.chosen(small_board) == leader
+        assert leader in flat(printed(small_board))
+    small_board["entries"] = small_board["entries"][:1]
+    assert terminal.chosen(small_board) == ""
+    assert "on average" not in printed(small_board)
+
+
 def test_the_answer_with_one_entry_or_none() -> None:
     board = three(True, True)
     board["entries"] = board["entries"][2:]

@@ -211,6 +211,7 @@ def pick(entries: list[dict[str, Any]], out: Path, max_mb: float | None, max_ms:
     why = f"lowest top-1 error of the {len(fitting)} entries{within}" if len(fitting) > 1 else f"the only entry{within}"
     return {
         "entry": best["entry"],
+        "of": len(fitting),
         "why": why,
         "command": f"topfive predict {shlex.quote(str(out / best['model_file']))} photo.jpg",
         "limits": {"max_mb": max_mb, "max_ms": max_ms},

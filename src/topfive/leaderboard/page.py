@@ -52,6 +52,7 @@ def render(board: Board) -> str:
         failed=terminal.failed(board),
         best=best,
         answer=terminal.answer(board),
+        chosen=terminal.chosen(board),
         evaluated=terminal.evaluated(entries) if entries else "",
         top5={entry["entry"]: terminal.top5(entry, board) for entry in entries},
         top5_undefined=terminal.top5_undefined(board),

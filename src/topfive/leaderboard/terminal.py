@@ -153,6 +153,22 @@ def answer(board: Board) -> str:
     return said
 
 
+def chosen(board: Board) -> str:
+    """What follows from that the judged images also chose, in a sentence; empty where they had no choice."""
+    judged, pick = ranked(board), board["pick"]
+    if len(judged) < 2:
+        return ""
+    if pick is None or pick.get("of") == 1:  # its limits chose it
+        return "The leader is chosen on the images that judge it, so its error is on average a little too low."
+    others = [entry for entry in judged if entry["entry"] != pick["entry"]]
+    alike = beside(board, pick["entry"], "not told apart")
+    tail = f"; the pick, {pick['entry']}, is not told apart from {_some(alike, others)}" if alike else ""
+    return (
+        "Leader and pick are chosen on the images that judge them, so their errors are on average a little too low"
+        f"{tail}."
+    )
+
+
 def _some(names: Sequence[str], others: Sequence[Entry]) -> str:
     if len(names) == len(others) > 1:
         return f"any of the {len(others)} others"
@@ -236,5 +252,6 @@ def table(board: Board) -> Table:
     if any(map(shortened, entries)):
         notes.append("Shortened: its recipe was cut to keep to the minutes; report.html says by how much.")
     notes += [f"{RANK_MEANS[0].upper()}{RANK_MEANS[1:]}."] if len(entries) > 1 else []
+    notes += [price] if (price := chosen(board)) else []
     shown.caption = Text("\n".join(["", *notes]))
     return shown
