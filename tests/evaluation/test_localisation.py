@@ -87,9 +87,12 @@ def test_ten_images_by_the_scale_of_their_object_counted_by_hand(tmp_path: Path)
         (0, 1 / 16, 1), (1 / 16, 1 / 8, 0), (1 / 8, 1 / 4, 0), (1 / 4, 1 / 2, 2), (1 / 2, 1, 5)
     ]  # fmt: skip
     assert [one["top1_error"] for one in found] == [1, None, None, 1 / 2, 3 / 5]
-    assert "share of the image: below 1/16 100.0 % of 1, 1/4 to 1/2 50.0 % of 2, 1/2 and more 60.0 % of 5" in (
-        report.to_text()
+    said = ", ".join(
+        f"{name} {100 * wrong / of:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f}) of {of}"
+        for name, wrong, of in (("below 1/16", 1, 1), ("1/4 to 1/2", 1, 2), ("1/2 and more", 3, 5))
+        for interval in [binomtest(wrong, of).proportion_ci(method="wilson")]
     )
+    assert f"top-1 error (95 % interval) by the object's share of the image: {said}\n" in report.to_text()
 
 
 def test_a_scale_is_the_mean_of_an_images_objects() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from scipy.stats import binomtest
 from slow_judge import BROKEN, linear, photos
 
 from topfive.data.imageset import subset
@@ -39,7 +40,9 @@ def test_a_line_is_so_many_models_on_so_many_crops(tmp_path: Path, monkeypatch: 
     error = f"{100 * rows[3].report.top1_error:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
     assert " ".join(text[4].split()).startswith(f"2 10 20 {error} {100 * rows[3].gain:+.2f} n.s. ")
     assert "(base)" in text[1]
-    assert text[3].endswith(f" 2: {100 * rows[2].alone:.2f} %")
+    ends = binomtest(round(40 * rows[2].alone), 40).proportion_ci(method="wilson")
+    assert rows[2].alone_interval == pytest.approx((ends.low, ends.high))
+    assert text[3].endswith(f" 2: {100 * rows[2].alone:.2f} % ({100 * ends.low:.2f} to {100 * ends.high:.2f})")
     assert text[5] == "evaluated 40 of 40 images; of the models 1 is runs/a, 2 is runs/b"
     told = [image["reason"] for image in rows[0].report.document["broken"]]
     assert len(told) == len(BROKEN)
@@ -82,6 +85,8 @@ def test_a_selection_is_judged_on_images_that_did_not_choose_it(tmp_path: Path) 
         base = judge(score(models[0], data).of(chosen.judges)).top1_error
         assert row.gain == pytest.approx(base - row.report.top1_error)
         singles = [judge(one.of(chosen.judges)).top1_error for one in each]
+        ends = binomtest(round(row.alone * len(chosen.judges)), len(chosen.judges)).proportion_ci(method="wilson")
+        assert row.alone_interval == pytest.approx((ends.low, ends.high))
         assert row.alone == pytest.approx(min(singles)) == pytest.approx(singles[row.single - 1])
     text = to_text([*lines, first, second], ["runs/a", "runs/b"]).splitlines()
     assert text[5].split()[:2] == ["chosen", "+".join(map(str, first.models))]

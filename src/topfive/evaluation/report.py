@@ -141,8 +141,14 @@ def _in_the_image(boxes: dict[str, Any]) -> str:
 
 def _by_scale(found: list[dict[str, Any]]) -> str:
     """A line on errors by the scale of objects."""
-    parts = [f"{in_words(one)} {100 * one['top1_error']:.1f} % of {one['images']}" for one in found if one["images"]]
-    return f"  top-1 error by the object's share of the image: {', '.join(parts) or 'no image can be read'}"
+    parts = [
+        f"{in_words(one)} {100 * one['top1_error']:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of {one['images']}"
+        for one in found
+        if one["images"]
+        for low, high in [one["top1_interval"]]
+    ]
+    said = ", ".join(parts) or "no image can be read"
+    return f"  top-1 error (95 % interval) by the object's share of the image: {said}"
 
 
 def _severity(figures: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from topfive.data.dense import Dense
 from topfive.data.imageset import ImageSet
 from topfive.errors import BadData, Misused
 from topfive.evaluation.ensemble import average, choosers_among, select
-from topfive.evaluation.intervals import holm, mcnemar
+from topfive.evaluation.intervals import holm, mcnemar, wilson
 from topfive.evaluation.kept import places, scores_of
 from topfive.evaluation.report import Report, judge, right_answers, say_if_learned
 from topfive.evaluation.scores import Scores, check_sees
@@ -31,9 +31,10 @@ class Row(NamedTuple):
     models: by their places from 1; a selection may have one several times, by which it is weighted. cost: forward
     passes of a crop an image. report: without the confusion, which is a million numbers for 1,000 classes. single: the
     place of one model to compare with: the one that this line adds, of a selection the best by itself. alone: its top-1
-    error, on the same images. gain: the base's top-1 error minus this one's, on the images of this line; None for the
-    base. significant: whether McNemar's test tells it from the base, at 5 % over all lines together (Holm). selected:
-    whether `ensemble.select` chose the models, on images that are not judged in this line.
+    error, on the same images, and alone_interval Wilson's of 95 %. gain: the base's top-1 error minus this one's, on
+    the images of this line; None for the base. significant: whether McNemar's test tells it from the base, at 5 % over
+    all lines together (Holm). selected: whether `ensemble.select` chose the models, on images that are not judged in
+    this line.
     """
 
     models: tuple[int, ...]
@@ -42,6 +43,7 @@ class Row(NamedTuple):
     report: Report
     single: int
     alone: float
+    alone_interval: tuple[float, float]
     gain: float | None
     significant: bool
     selected: bool
@@ -81,9 +83,12 @@ def table(
     gains = [line.right.double().mean().item() - base.right[line.judges].double().mean().item() for line in others]
     significant = [p < 0.05 for p in holm(chances)]
     return [
-        Row(line.models, line.seen, line.cost, line.report, line.single, line.alone, gain, told, line.selected)
+        Row(
+            line.models, line.seen, line.cost, line.report, line.single, line.wrong / len(line.judges),
+            wilson(line.wrong, len(line.judges)), gain, told, line.selected,
+        )
         for line, gain, told in zip([base, *others], [None, *gains], [False, *significant], strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def _check(
@@ -112,14 +117,15 @@ def _check(
 
 
 class _Line(NamedTuple):
-    """What a row is made of. judges: the rows of its images among all. right: (judges,) bool, those answered right."""
+    """What a row is made of. wrong: how many images the single model gets wrong. judges: the rows of its images among
+    all. right: (judges,) bool, those answered right."""
 
     models: tuple[int, ...]
     seen: int | str
     cost: float
     report: Report
     single: int
-    alone: float
+    wrong: int
     judges: list[int]
     right: Tensor
     selected: bool
@@ -132,12 +138,12 @@ def _line(scored: Sequence[Scores], taken: Sequence[int], judges: list[int] | No
     scores = average(ones, [*weights.values()]) if len(ones) > 1 else ones[0]
     images = list(range(len(scores.ids))) if judges is None else judges
     singles = [taken[-1]] if judges is None else range(len(scored))
-    alone, single = min((1 - right_answers(scored[at])[images].double().mean().item(), at) for at in singles)
+    wrong, single = min((int((~right_answers(scored[at])[images]).sum()), at) for at in singles)
     judged = scores if judges is None else scores.of(judges)
     report = judge(judged)
     del report.document["confusion"]
     return _Line(
-        tuple(place + 1 for place in taken), ones[0].seen, sum(one.cost for one in ones), report, single + 1, alone,
+        tuple(place + 1 for place in taken), ones[0].seen, sum(one.cost for one in ones), report, single + 1, wrong,
         images, right_answers(judged), judges is not None,
     )  # fmt: skip
 
@@ -149,14 +155,14 @@ def to_text(rows: Sequence[Row], files: Sequence[str]) -> str:
     wide, names_wide = max(5, *(len(str(row.crops)) for row in rows)), max(6, *map(len, names))
     lines = [
         f"{'models':>{names_wide}}  {'crops':>{wide}}   cost  top-1 error (95 % interval)  top-1 gain"
-        + "  top-5 error (95 % interval)" * top5 + "  one model alone"
+        + "  top-5 error (95 % interval)" * top5 + "  one model alone (95 % interval)"
     ]  # fmt: skip
     for row, name in zip(rows, names, strict=True):
         gain = "(base)" if row.gain is None else f"{100 * row.gain:+.2f}" + ("" if row.significant else " n.s.")
         cost = f"{row.cost:.{1 if isinstance(row.crops, str) else 0}f}"
         line = f"{name:>{names_wide}}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
-        alone = f"{row.single}: {100 * row.alone:.2f} %"
-        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>15}")
+        alone = f"{row.single}: {_percent(row.alone, row.alone_interval)}"
+        lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>31}")
     whole, broken = rows[0].report.document["of"], dict[str, str]()
     for row in rows:
         broken |= {image["id"]: image["reason"] for image in row.report.document["broken"]}
@@ -179,5 +185,9 @@ def to_text(rows: Sequence[Row], files: Sequence[str]) -> str:
 
 
 def _error(report: Report, key: str) -> str:
-    low, high = report.document[f"{key}_interval"]
-    return f"{100 * report.document[f'{key}_error']:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
+    return _percent(report.document[f"{key}_error"], report.document[f"{key}_interval"])
+
+
+def _percent(error: float, interval: tuple[float, float]) -> str:
+    low, high = interval
+    return f"{100 * error:.2f} % ({100 * low:.2f} to {100 * high:.2f})"
