@@ -118,6 +118,15 @@ def test_a_broken_image_is_an_error_and_is_listed(classes: int, broken: int) -> 
     assert all(f"counted as an error: val/{index}.jpg: is cut short" in text for index in range(broken))
 
 
+def test_an_image_that_was_lost_shows() -> None:
+    """Law 2: N of N is two counts, that of the answers and that of the split."""
+    report = judge(replace(made_up(10), split_images=31))
+    assert (report.document["evaluated"], report.document["of"]) == (30, 31)
+    assert report.to_text().startswith("mlp on val: evaluated 30 of 31 images, 1 crop\n")
+    part = judge(replace(made_up(10), split_images=31).of([3, 1]))
+    assert (part.document["evaluated"], part.document["of"]) == (2, 2)
+
+
 def test_a_constant_classifier_errs_always() -> None:
     scores = made_up(7)
     scores.scores[:] = 0.5

@@ -3,10 +3,11 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +19,9 @@ from topfive.data.crops import Crops, cut
 from topfive.data.decode import decode
 from topfive.data.geometry import Geometry, to_images, to_pixels
 from topfive.data.imageset import Broken, ImageSet
-from topfive.errors import BadData, BadFile, Misused, UnknownName
+from topfive.errors import BadData, BadFile, Misused, TopfiveError, UnknownName
 from topfive.evaluation import Scores, judge, load_scores, score
+from topfive.evaluation import scores as scores_module
 from topfive.evaluation.report import right_answers
 from topfive.evaluation.scores import log_mean_probability
 from topfive.models.modelfile import save
@@ -120,6 +122,7 @@ def test_what_is_scored_is_recorded(tmp_path: Path) -> None:
     assert (found.entry, found.split, found.kind) == ("pixels_linear", "val", "logits")
     assert (found.model, found.data) == ("ab" * 32, data.manifest)
     assert found.classes == model.classes
+    assert found.split_images == len(data.split("val")) == 40
     assert score(model, data, "train").split == "train"
     assert len(score(model, data, "train").ids) == len(KEYS)
     with pytest.raises(UnknownName, match=r"no split of photos named 'tset'.* known: train, val"):
@@ -140,6 +143,19 @@ def test_another_set_of_classes_is_refused_and_named(tmp_path: Path, ours: tuple
         score(linear(ours), photos(tmp_path))
 
 
+def test_an_image_that_is_lost_on_the_way_ends_the_judging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, plain = photos(tmp_path), scores_module._answers
+
+    def losing(*given: Any) -> Iterator[Any]:
+        for rows, found, bad, pixels in plain(*given):
+            yield rows[1:], found[1:], bad, pixels
+
+    monkeypatch.setattr(scores_module, "_answers", losing)
+    said = r"pixels_linear: expected each of the 40 images of val to be answered or broken once, got \d+ answers and"
+    with pytest.raises(TopfiveError, match=said):
+        score(linear(), data)
+
+
 def test_scoring_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     model = linear()
     before = save(model, tmp_path / "before.safetensors").read_bytes()
@@ -151,9 +167,9 @@ def test_scoring_leaves_the_model_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_scores_file_gives_everything_back(tmp_path: Path) -> None:
-    scores = made_up()
+    scores = replace(made_up(), split_images=10)
     loaded = load_scores(scores.save(tmp_path / "deep" / "s.safetensors"))
-    for name in ("entry", "split", "ids", "classes", "kind", "broken", "model", "data"):
+    for name in ("entry", "split", "ids", "classes", "kind", "broken", "model", "data", "split_images"):
         assert getattr(loaded, name) == getattr(scores, name)
     assert torch.equal(loaded.labels, scores.labels)
     assert torch.equal(loaded.scores.nan_to_num(99), scores.scores.nan_to_num(99))

@@ -196,7 +196,7 @@ def judge(
             "entry": scores.entry,
             "split": scores.split,
             "evaluated": images,
-            "of": images,
+            "of": images if scores.split_images is None else scores.split_images,
             "crops": scores.seen,
             "kind": scores.kind,
             "top1_error": top1,

@@ -23,7 +23,7 @@ from topfive.data.draws import id_keys
 from topfive.data.geometry import to_images
 from topfive.data.imageset import Broken, ClassLabel, ImageSet, Split, subset
 from topfive.data.loader import at_once, central_crops
-from topfive.errors import BadFile, Misused
+from topfive.errors import BadFile, Misused, TopfiveError
 from topfive.evaluation.dense import DECODED, check_dense, dense_answers
 from topfive.evaluation.ranks import ranks_here
 from topfive.files import read_tensors, write_tensors
@@ -46,7 +46,8 @@ class Scores:
     `guesses`, a person's, which have an order and no probabilities (`evaluation.person`). each: crops that a view
     stands for. model, data: SHA-256 of the model file (a person has none) and of the data's manifest. dense: the sides
     of dense evaluation, of which a view is a whole image; empty for crops. area: of a view in crops, the images' mean.
-    calibration: of the model, see `modelfile.Model`; it changes no order of classes.
+    calibration: of the model, see `modelfile.Model`; it changes no order of classes. split_images: how many images were
+    to be judged, so that a lost one shows; None where that is not known, as in files of before.
     """
 
     entry: str
@@ -63,6 +64,7 @@ class Scores:
     dense: tuple[int, ...] = ()
     area: float = 1.0
     calibration: dict[str, Any] = field(default_factory=dict)
+    split_images: int | None = None
 
     @property
     def crops(self) -> int:
@@ -109,7 +111,10 @@ class Scores:
         ids = tuple(self.ids[row] for row in chosen)
         known = set(ids)
         broken = tuple(image for image in self.broken if image.id in known)
-        return replace(self, scores=self.scores[chosen], labels=self.labels[chosen], ids=ids, broken=broken)
+        asked = None if self.split_images is None else len(ids)
+        return replace(
+            self, scores=self.scores[chosen], labels=self.labels[chosen], ids=ids, broken=broken, split_images=asked
+        )
 
     def check_probabilities(self) -> None:
         """Misused where a softmax of the scores would mean nothing."""
@@ -123,6 +128,7 @@ class Scores:
             "classes": [vars(label) for label in self.classes], "broken": [vars(image) for image in self.broken],
             "model": self.model, "data": self.data, "views": self.scores.shape[1], "each": self.each,
             "dense": self.dense, "area": self.area, "calibration": self.calibration,
+            "split_images": self.split_images,
         }  # fmt: skip
         return write_tensors(path, {"scores": self.scores, "labels": self.labels}, document)
 
@@ -212,9 +218,10 @@ def load_scores(path: Path) -> Scores:
             model=document["model"],
             data=document["data"],
             each=document["each"],
-            dense=tuple(document.get("dense", ())),  # files of before have none of these three
+            dense=tuple(document.get("dense", ())),  # files of before have none of these four
             area=document.get("area", 1.0),
             calibration=dict(document.get("calibration", {})),
+            split_images=document.get("split_images"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"{path}: is not a whole scores file of topfive ({error}); evaluate the model again") from error
@@ -230,7 +237,7 @@ def score(
     at a time. apart: keep the scores of each crop, or of each whole image at each side, which take as many times the
     memory. workers: decoding threads, one a core when left out. Of several processes (`evaluation.ranks`) each judges a
     share, and each returns the whole. Raises BadData when the classes of the two are not the same, Misused for what
-    `check_sees` refuses.
+    `check_sees` refuses, TopfiveError where an image was lost on the way.
     """
     split = split or data.judged
     images = data.split(split)
@@ -245,7 +252,11 @@ def score(
     answers = parts[0].answers if len(parts) == 1 else torch.cat([part.answers for part in parts])  # no second copy
     broken = tuple(image for part in parts for image in part.broken)
     answered = sum(part.answered for part in parts)
-    assert len(answers) == answered + len(broken) == len(images), "an image was judged twice or not at all"
+    if not len(answers) == answered + len(broken) == len(images):
+        raise TopfiveError(
+            f"{model.entry}: expected each of the {len(images):,} images of {split} to be answered or broken once, got "
+            f"{answered:,} answers and {len(broken):,} broken; please report it"
+        )
     return Scores(
         entry=model.entry,
         split=split,
@@ -261,6 +272,7 @@ def score(
         dense=crops.sides if isinstance(crops, Dense) else (),
         area=sum(part.pixels for part in parts) / (answered * seen * model.geometry.crop**2) if answered else 1.0,
         calibration=model.calibration,
+        split_images=len(images),
     )
 
 

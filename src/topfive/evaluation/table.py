@@ -163,19 +163,20 @@ def to_text(rows: Sequence[Row], files: Sequence[str]) -> str:
         line = f"{name:>{names_wide}}  {row.crops!s:>{wide}}  {cost:>5}  {_error(row.report, 'top1'):>27}  {gain:>10}"
         alone = f"{row.single}: {_percent(row.alone, row.alone_interval)}"
         lines.append(line + (f"  {_error(row.report, 'top5'):>27}" if top5 else "") + f"  {alone:>31}")
-    whole, broken = rows[0].report.document["of"], dict[str, str]()
+    done, whole = (rows[0].report.document[key] for key in ("evaluated", "of"))
+    broken = dict[str, str]()
     for row in rows:
         broken |= {image["id"]: image["reason"] for image in row.report.document["broken"]}
     if not top5:
         lines.append(f"top-5 error not defined for {len(rows[0].report.document['classes'])} classes")
     called = [f"{place} is {file}" for place, file in enumerate(files, start=1)]
-    lines.append(f"evaluated {whole} of {whole} images; of the models {', '.join(called)}")
+    lines.append(f"evaluated {done} of {whole} images; of the models {', '.join(called)}")
     lines += [f"counted as an error: {reason}" for reason in broken.values()]
     lines.append("one model alone: the one that a line adds")
     if any(row.selected for row in rows):
-        judged = rows[-1].report.document["of"]
+        judged = rows[-1].report.document["evaluated"]
         lines.append(
-            f"chosen: one by one on {whole - judged} images, by their places, a model twice counts twice; the line and "
+            f"chosen: one by one on {done - judged} images, by their places, a model twice counts twice; the line and "
             f"its gain are of the other {judged}, beside it the model that is best alone on these"
         )
     if any(isinstance(row.crops, str) for row in rows):
