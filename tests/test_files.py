@@ -161,7 +161,7 @@ def test_files_have_the_rights_that_the_umask_gives(tmp_path: Path) -> None:
 
 def test_a_second_one_is_kept_out_of_a_folder_until_the_first_has_ended(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "run"
-    said = rf"run: another process is training here \(pid {os.getpid()}\); wait for it or choose another --out"
+    said = rf"run: another process is at work here \(pid {os.getpid()}\); wait for it or choose another --out"
     with alone_in(folder), pytest.raises(Misused, match=said), alone_in(folder):
         pytest.fail("two at once")
     with pytest.raises(Misused, match="ended by an error"), alone_in(folder):

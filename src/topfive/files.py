@@ -101,7 +101,7 @@ def _locked(path: Path) -> int | None:
         process = os.read(file, 20).decode() or "unknown"
         os.close(file)
         raise Misused(
-            f"{path.parent}: another process is training here (pid {process}); wait for it or choose another --out"
+            f"{path.parent}: another process is at work here (pid {process}); wait for it or choose another --out"
         ) from None
     except OSError:
         os.close(file)

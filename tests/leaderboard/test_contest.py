@@ -20,7 +20,7 @@ from topfive.data.imageset import ImageSet, subset
 from topfive.errors import Diverged, Interrupted, Misused, UnknownName, listed
 from topfive.evaluation import evaluate
 from topfive.evaluation.scores import load_scores
-from topfive.files import read_json, write_json
+from topfive.files import alone_in, read_json, write_json
 from topfive.leaderboard import contest as holding
 from topfive.leaderboard import plan as planning
 from topfive.leaderboard.board import machine
@@ -200,6 +200,13 @@ def test_whose_contest_goes_on_is_said(held: Path, few: ImageSet, caplog: pytest
     names = [slot["entry"] for slot in read_json(held / "plan.json")["slots"]]
     said = f"{held}: going on with its contest of {names[0]}, {names[1]} and {names[2]}, 0.5 minutes; another --out"
     assert said in caplog.text
+
+
+def test_a_second_process_is_refused_as_a_whole(held: Path, few: ImageSet) -> None:
+    before = (held / "leaderboard.json").read_bytes()
+    with alone_in(held), pytest.raises(Misused, match="another process is at work here"):
+        contest(few, out=held)
+    assert (held / "leaderboard.json").read_bytes() == before
 
 
 def test_other_images_in_the_same_folder_are_refused(held: Path, few: ImageSet) -> None:

@@ -337,7 +337,7 @@ def test_a_second_process_is_refused_and_touches_nothing(runner: Runner, tmp_pat
     os.kill(process, signal.SIGSTOP)  # as long as we look
     writing = folder / "checkpoint" / f".state.safetensors.{process}.part"
     writing.write_bytes(b"half a checkpoint")
-    said = rf"run: another process is training here \(pid {process}\); wait for it or choose another --out"
+    said = rf"run: another process is at work here \(pid {process}\); wait for it or choose another --out"
     with pytest.raises(Misused, match=said):
         train("lenet5", digits, folder, recipe=recipe, resume=True)
     assert writing.exists()

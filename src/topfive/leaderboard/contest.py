@@ -16,7 +16,7 @@ from topfive.data.layouts import open_data
 from topfive.errors import BadData, BadFile, Interrupted, Misused, TopfiveError, listed
 from topfive.evaluation.report import judge
 from topfive.evaluation.scores import Scores, load_scores, score, versions
-from topfive.files import read_json, write_json, write_text
+from topfive.files import alone_in, read_json, write_json, write_text
 from topfive.leaderboard.board import Result, build_board, machine, milliseconds_an_image, to_csv
 from topfive.leaderboard.page import render
 from topfive.leaderboard.plan import PLAN, Plan, Slot, check_name, load_plan, make_plan, share_out
@@ -52,7 +52,7 @@ def contest(
     limits of the pick. A contest that was stopped goes on at the entry it was in when it is called again; without
     `entries` and `minutes` whatever contest is in `out` goes on, which is said.
     Returns the content of leaderboard.json. Raises Misused when `out` holds another contest, or one that `plan` would
-    repeat and that is finished.
+    repeat and that is finished, or when another process holds one there.
     """
     started = time.perf_counter()
     for option, limit in (("--max-mb", max_mb), ("--max-ms", max_ms)):
@@ -74,14 +74,15 @@ def contest(
     if kept is None:
         kept = make_plan(images, entries or [], MINUTES if minutes is None else minutes, started)
     found = kept
-    found.save(folder / PLAN)
-    log.info("%s", found.to_text())
-    with _Clock(folder, started, over=_is_over(found, folder)) as clock:
-        results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
-    board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
-    write_json(folder / "leaderboard.json", board)
-    write_text(folder / "leaderboard.csv", to_csv(board))
-    write_text(folder / PAGE, render(board))
+    with alone_in(folder):
+        found.save(folder / PLAN)
+        log.info("%s", found.to_text())
+        with _Clock(folder, started, over=_is_over(found, folder)) as clock:
+            results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
+        board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
+        write_json(folder / "leaderboard.json", board)
+        write_text(folder / "leaderboard.csv", to_csv(board))
+        write_text(folder / PAGE, render(board))
     return board
 
 
