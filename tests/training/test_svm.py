@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split, evenly, subset
-from topfive.errors import BadData, Diverged, Misused
+from topfive.errors import BadData, BadFile, Diverged, Misused
 from topfive.evaluation import judge, score
 from topfive.models import build
 from topfive.models.coded import CodedSvm
@@ -385,6 +385,9 @@ def test_packed_codes_lie_in_a_file_and_a_run_that_was_stopped_finds_them(
     assert len(list((tmp_path / "checkpoint").iterdir())) == 2
     monkeypatch.setattr(svm, "extract_codes", lambda *_, **__: 1 / 0)
     fit_svm(went_on, stage, split, geometry, 0, 1, tmp_path)
+    place.write_bytes(b"half of it")
+    with pytest.raises(BadFile, match=r"is not the whole file that codes_all_.* tells of; delete both"):
+        fit_svm(build("hog_svm", 10, image=16), stage, split, geometry, 0, 1, tmp_path)
     for name, value in in_memory.state_dict().items():
         assert torch.equal(value, in_file.state_dict()[name]), name
         assert torch.equal(value, went_on.state_dict()[name]), name

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -210,7 +211,12 @@ def kept_in(file: Path | None, make: Callable[[], Gathered]) -> Gathered:
     if file is not None and file.exists():
         tensors, told = read_tensors(file, "file of codes", "delete it to compute them again")
         if told["packed"]:
-            tensors["codes"] = mapped(file.with_suffix(PACKED), tuple(told["packed"]), torch.uint8)
+            place = file.with_suffix(PACKED)
+            if not place.exists() or place.stat().st_size < math.prod(told["packed"]):
+                raise BadFile(
+                    f"{place}: is not the whole file that {file.name} tells of; delete both to compute them again"
+                )
+            tensors["codes"] = mapped(place, tuple(told["packed"]), torch.uint8)
         scale = Scale(tensors["mean"], tensors["deviation"])
         images = [Broken(**image) for image in told["broken"]]
         return Gathered(tensors["codes"], tensors["rows"], scale, tensors["words"], images)
