@@ -31,6 +31,7 @@ from topfive.data.draws import id_keys, uniform
 from topfive.data.geometry import Geometry
 from topfive.data.imageset import ImageSet, Split, subset
 from topfive.evaluation.calibration import fit_sharpness
+from topfive.evaluation.intervals import holm
 from topfive.models import build
 from topfive.models.coded import CodedSvm
 from topfive.recipes.stages import Fit, Svm
@@ -158,15 +159,6 @@ class Estimate(NamedTuple):
         half = float(student.ppf(0.975)) * error
         p = 2 * float(student.sf(abs(mean) / error)) if error else float(mean == 0)
         return cls(mean, mean - half, mean + half, p)
-
-
-def holm(chances: list[float]) -> list[float]:
-    """The p of each of several claims, for all of them together: Holm 1979."""
-    adjusted, most = [0.0] * len(chances), 0.0
-    for rank, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        most = max(most, min(1.0, (len(chances) - rank) * chances[place]))
-        adjusted[place] = most
-    return adjusted
 
 
 def rows_of_differences(pairs: list[tuple[str, str, list[float], list[float]]]) -> list[list[str]]:

@@ -9,11 +9,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import torch
 
 from topfive.errors import BadFile, Misused
 from topfive.files import (
     alone_in,
     check_place,
+    flush,
+    mapped,
     read_json,
     write_bytes,
     write_json,
@@ -175,3 +178,23 @@ def test_a_place_that_cannot_be_locked_is_left_to_the_first_write(tmp_path: Path
     with alone_in(tmp_path / "file" / "run"):
         pass
     assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_mapped_file_that_the_disk_has_no_room_for_gives_back_what_it_got(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ext4 does: what there was room for stays with the file."""
+
+    def half(file: int, start: int, size: int) -> None:
+        os.ftruncate(file, size // 2)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    kept = mapped(tmp_path / "kept.bytes", (3, 5), torch.uint8)
+    kept.fill_(7)
+    flush(tmp_path / "kept.bytes")
+    assert torch.equal(mapped(tmp_path / "kept.bytes", (3, 5), torch.uint8), torch.full((3, 5), 7, dtype=torch.uint8))
+    monkeypatch.setattr(os, "posix_fallocate", half)
+    for name, size in (("kept.bytes", 15), ("new.bytes", 0)):
+        with pytest.raises(BadFile, match="No space left on device"):
+            mapped(tmp_path / name, (1000, 1000), torch.uint8)
+        assert (tmp_path / name).stat().st_size == size

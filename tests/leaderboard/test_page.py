@@ -267,6 +267,16 @@ def test_an_entry_that_learns_codes_has_no_curve_of_errors(make_board: Callable[
     assert f"by epoch: {second['entry']} from 40.0%" in html
 
 
+def test_shortened_entries_are_marked_in_the_table_and_below_the_years(make_board: Callable[..., Board]) -> None:
+    board = make_board(["crane", "heron", "stork"], [0.3, 0.2], of=90, fail=False)
+    assert "hortened" not in Page(page.render(board)).words()
+    first = board["entries"][0]
+    first["changes"] = ["fitted on 200 of 1,000 images, to keep to the minutes"]
+    words = Page(page.render(board)).words()
+    assert words.count(f"{first['entry']} shortened") == 1
+    assert f"not what their whole recipes reach: {first['entry']}." in words
+
+
 def test_classes_of_one_name_are_told_apart(make_board: Callable[..., Board]) -> None:
     board = make_board(["crane", "crane", "heron"], [0.3, 0.2], of=90)
     assert list(page.class_names(board).values()) == ["crane (c000)", "crane (c001)", "heron"]

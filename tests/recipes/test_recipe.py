@@ -137,6 +137,13 @@ def test_the_cifar_resnet_is_trained_as_section_4_2_says() -> None:
         (document(schedule={"warmup": 40}), r"stage\.0: schedule\.warmup .40 epochs. must be shorter .* .40.$"),
         (document() | {"stage": [{"kind": "adam"}]}, r"stage\.0: Input tag 'adam' .* tags: 'sgd', .*'landmarks'$"),
         (document() | {"stage": document()["stage"] * 2}, r"stage: expected at most one of kind sgd, got 2; "),
+        (document() | {"stage": [{"kind": "kmeans"}]}, r"stage: expected one of kind sgd or svm, .* last, got kmeans"),
+        (document() | {"stage": [{"kind": "svm"}, {"kind": "kmeans"}]}, r"and that last, got svm, kmeans"),
+        (document() | {"stage": [{"kind": "svm"}, {"kind": "svm"}]}, r"and that last, got svm, svm"),
+        (
+            document() | {"stage": [{"kind": "gmm", "channel": "sift"}, {"kind": "pca"}, {"kind": "svm"}]},
+            r"stage: gmm is of what pca gives; put pca before it",
+        ),
         (document() | {"stage": []}, r"stage: Tuple should have at least 1 item"),
         (document() | {"stage": [{"kind": "svm", "c": 0}]}, r"stage\.0\.c: Input should be greater than 0, got 0$"),
         (document() | {"stage": [{"kind": "svm", "c": []}]}, r"stage\.0\.c: Tuple should have at least 1 item"),

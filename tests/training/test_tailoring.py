@@ -183,3 +183,12 @@ def test_of_another_entrys_arguments_those_that_it_has_are_taken(digits: ImageSe
 def test_an_entry_without_a_recipe_asks_for_one(photos: ImageSet) -> None:
     with pytest.raises(Misused, match="vgg16: expected --recipe FILE, since no recipe for it is published yet"):
         fit_recipe("vgg16", photos)
+
+
+def test_a_hand_made_entrys_own_values_are_taken_where_a_recipe_has_none(digits: ImageSet, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.toml"
+    bare.write_text('source = "ours"\nentry = "hog_svm"\n[[stage]]\nkind = "svm"\n')
+    recipe, _ = fit_recipe("hog_svm", digits, recipe=str(bare))
+    assert (recipe.values.subtract, recipe.values.unit) == ("none", "one")
+    net, _ = fit_recipe("hog_svm", digits, recipe=str(bare), settings={"values.unit": "byte"})
+    assert (net.values.subtract, net.values.unit) == ("channel", "byte")  # as asked, to be refused by name

@@ -82,7 +82,9 @@ def _entry(name: str, image: int | None, as_json: bool) -> str:
     ]
     if card.fitted_by == "svm":
         length = next(row for row in rows if row.name == "svm").weights // card.classes
-        head.append(f"a code of {length:,} numbers an image: {4 * length:,} bytes, {length // 8:,} at one bit a number")
+        head.append(
+            f"a code of {length:,} numbers an image: {4 * length:,} bytes, {-(-length // 8):,} at one bit a number"
+        )
     if card.published:
         head.append(f"published: {card.published}")
     if card.small:

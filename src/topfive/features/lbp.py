@@ -72,25 +72,23 @@ class Lbp(nn.Module):
         return (height // self.cell) * (width // self.cell) * self.width
 
     def codes(self, images: Tensor) -> Tensor:
-        """The code of each pixel: (N, 1, H, W) -> (N, H, W), uint8."""
+        """The code of each pixel: (N, 1, H, W) -> (N, H, W), int32."""
         check_images("Lbp", images, 1)
         height, width = images.shape[-2:]
-        around = F.pad(images, (1, 1, 1, 1), mode="replicate")[:, 0]  # (N, H + 2, W + 2)
-        centre = images[:, 0]
-        codes = torch.zeros(centre.shape, dtype=torch.uint8, device=images.device)
+        around = F.pad(images.detach(), (1, 1, 1, 1), mode="replicate")[:, 0]  # (N, H + 2, W + 2)
 
         def at(down: int, right: int) -> Tensor:
             return around[:, 1 + down : 1 + down + height, 1 + right : 1 + right + width]
 
+        centre = at(0, 0)
+        codes = torch.zeros_like(centre)  # in floating point, where comparing takes half the time
         apart = {place: at(*place) - centre for place in AXES} if self.circle else {}
         for bit, (down, right) in enumerate(NEIGHBOURS):
+            brighter = at(down, right) - centre
             if self.circle and down and right:  # of differences 0 is interpolated exactly, as no brightness is
-                beside = apart[0, right] + apart[down, 0]
-                brighter = beside.add_(at(down, right) - centre, alpha=OUTSIDE) >= 0
-            else:
-                brighter = at(down, right) >= centre
-            codes.add_(brighter.view(torch.uint8), alpha=1 << bit)
-        return codes
+                brighter = brighter.mul_(OUTSIDE).add_(apart[0, right]).add_(apart[down, 0])
+            codes.add_(brighter.ge_(0), alpha=1 << bit)
+        return codes.int()
 
     def forward(self, images: Tensor) -> Tensor:
         """images: (N, 1, H, W). Returns (N, D), the share of each bin in each cell: D runs over row, column, bin."""

@@ -69,20 +69,28 @@ def contest(
     images = data if isinstance(data, ImageSet) else open_data(data)
     folder = Path(out) if out is not None else Path("runs") / images.name
     log.info("%s", images.to_text())
-    kept = _plan_of(images, entries or [], minutes, Path(plan) if plan else None, folder)
-    broken = _check(images)
-    if kept is None:
-        kept = make_plan(images, entries or [], MINUTES if minutes is None else minutes, started)
-    found = kept
+    repeated = Path(plan) if plan else None
+    _plan_of(images, entries or [], minutes, repeated, folder)  # what is refused leaves no folder behind
     with alone_in(folder):
-        found.save(folder / PLAN)
-        log.info("%s", found.to_text())
-        with _Clock(folder, started, over=_is_over(found, folder)) as clock:
-            results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
-        board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
-        write_json(folder / "leaderboard.json", board)
-        write_text(folder / "leaderboard.csv", to_csv(board))
-        write_text(folder / PAGE, render(board))
+        kept = _plan_of(images, entries or [], minutes, repeated, folder)  # another process may have been here since
+        return _held(images, entries or [], minutes, kept, folder, started, max_mb, max_ms)
+
+
+def _held(
+    images: ImageSet, entries: list[str], minutes: float | None, kept: Plan | None, folder: Path, started: float,
+    max_mb: float | None, max_ms: float | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Of `contest`, what is done in its folder, by the plan that is kept there or by a new one."""
+    broken = _check(images)
+    found = kept or make_plan(images, entries, MINUTES if minutes is None else minutes, started)
+    found.save(folder / PLAN)
+    log.info("%s", found.to_text())
+    with _Clock(folder, started, over=_is_over(found, folder)) as clock:
+        results = [_take_turn(slot, found, images, folder, clock) for slot in found.slots]
+    board = build_board(images, results, broken, found.minutes, clock.spent, clock.began, folder, max_mb, max_ms)
+    write_json(folder / "leaderboard.json", board)
+    write_text(folder / "leaderboard.csv", to_csv(board))
+    write_text(folder / PAGE, render(board))
     return board
 
 

@@ -60,6 +60,7 @@ def render(board: Board) -> str:
         nothing=terminal.NOTHING,
         external=any(entry["external_data"] for entry in entries),
         flat=[entry["entry"] for entry in entries if not errors_in_training(entry)],
+        shortened=[entry["entry"] for entry in entries if terminal.shortened(entry)],
         letters=[*ascii_uppercase, *map(str, range(27, len(entries) + 1))],
         verdicts=terminal.verdicts(board),
         p_holm={

@@ -16,7 +16,9 @@ from topfive.training.hinge import add_products, blocks_of, margins_of, picked
 log = logging.getLogger("topfive")
 
 ROUNDED = 1e-5  # of the greatest eigenvalue: what is too small to be told from rounding in float32
-CONVERGED = 5e-4  # of a class's value: what a last step promises, and brings; what is left above the minimum is less
+# Of a class's value: what a last step promises, and brings. At c as recipes try them less is left above the minimum; at
+# one so large that a plane nearly divides the codes, steps that are solved roughly promise too little.
+CONVERGED = 5e-4
 NEAR = 0.2  # of the gradient: what conjugate gradients leave of it
 PRODUCTS = 50  # of conjugate gradients, at most
 LOOKED_AT, SHOWN = 8, 2000  # every eighth code says in which directions codes differ most, so many at most,

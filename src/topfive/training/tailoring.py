@@ -10,7 +10,7 @@ from topfive.models.card import Card
 from topfive.models.zoo import ZOO, arguments_of, options
 from topfive.recipes.reading import open_recipe, published
 from topfive.recipes.recipe import Recipe
-from topfive.recipes.stages import Fit, Sgd, Svm
+from topfive.recipes.stages import Fit, Sgd, Svm, Values
 
 LEAST_BATCHES = 8  # an epoch, which a recipe for tens of thousands of images would not have on a few hundred
 LEAST_BATCH = 16
@@ -84,6 +84,8 @@ def fit_recipe(
         raise Misused(
             f"recipe {wanted}: is for {loaded.entry}, not for {name}; choose one of {name}'s with topfive show {name}"
         )
+    if card.fitted_by == "svm" and "values" not in loaded.model_fields_set:
+        loaded = loaded.model_copy(update={"values": Values(subtract="none", unit="one")})  # see `set_values`
     if loaded.mirrors and not data.mirror:
         loaded = loaded.without_mirror()
         changes.append("mirroring turned off: a mirrored character is another character")
