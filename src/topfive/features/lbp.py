@@ -17,6 +17,7 @@ Kind = Literal["uniform", "rotation_invariant", "all"]
 # Neighbours as (rows down, columns right), anticlockwise from the right, as the paper numbers them.
 NEIGHBOURS = [(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1)]
 AXES = [place for place in NEIGHBOURS if 0 in place]
+DIAGONALS_FIRST = sorted(enumerate(NEIGHBOURS), key=lambda one: 0 in one[1])  # they are interpolated from the others
 DIAGONAL = 2**-0.5  # how far down and right the neighbours between the axes lie on a circle of radius 1
 OUTSIDE = DIAGONAL / (1 - DIAGONAL)  # weight of the pixel beyond such a neighbour, where the two beside it have 1
 
@@ -83,10 +84,11 @@ class Lbp(nn.Module):
         centre = at(0, 0)
         codes = torch.zeros_like(centre)  # in floating point, where comparing takes half the time
         apart = {place: at(*place) - centre for place in AXES} if self.circle else {}
-        for bit, (down, right) in enumerate(NEIGHBOURS):
-            brighter = at(down, right) - centre
+        for bit, (down, right) in DIAGONALS_FIRST:
+            found = apart.get((down, right))
+            brighter = at(down, right) - centre if found is None else found
             if self.circle and down and right:  # of differences 0 is interpolated exactly, as no brightness is
-                brighter = brighter.mul_(OUTSIDE).add_(apart[0, right]).add_(apart[down, 0])
+                brighter = torch.add(apart[0, right], brighter, alpha=OUTSIDE).add_(apart[down, 0])
             codes.add_(brighter.ge_(0), alpha=1 << bit)
         return codes.int()
 
