@@ -124,3 +124,9 @@ def test_counting_a_module_leaves_it_as_it_was():
     assert [part.training for part in module] == [True, False, True, True]
     assert all(torch.equal(held, before[name]) for name, held in module.state_dict().items())
     assert not any(part._forward_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize("name", ["nec_2010", "xrce_2011", "sparse_coding_2010"])
+def test_a_part_of_a_hand_made_entry_is_one_row(name):
+    names = [row.name for row in count(name)]
+    assert len(names) == len(set(names)) > 2

@@ -89,8 +89,9 @@ def count_layers(
     tensors = {name: held.to("meta") for name, held in [*module.named_parameters(), *module.named_buffers()]}
     try:
         module.train(mode == "training")
-        # Two images, since batch normalization of a single value is refused in training.
-        functional_call(module, tensors, torch.empty(2, *image_shape, device="meta"))
+        # Batch normalization of a single value is refused in training; hand-made entries go through two one by one.
+        images = 2 if mode == "training" else 1
+        functional_call(module, tensors, torch.empty(images, *image_shape, device="meta"))
     finally:
         for hook in hooks:
             hook.remove()
