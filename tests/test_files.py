@@ -198,3 +198,12 @@ def test_a_mapped_file_that_the_disk_has_no_room_for_gives_back_what_it_got(
         with pytest.raises(BadFile, match="No space left on device"):
             mapped(tmp_path / name, (1000, 1000), torch.uint8)
         assert (tmp_path / name).stat().st_size == size
+
+
+def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path / "runs" / "new"):
+        raise ZeroDivisionError
+    assert not (tmp_path / "runs").exists()
+    with alone_in(tmp_path / "runs" / "new"):
+        (tmp_path / "runs" / "new" / "figures.json").touch()
+    assert (tmp_path / "runs" / "new" / "figures.json").exists()

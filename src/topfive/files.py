@@ -78,11 +78,17 @@ def alone_in(folder: Path) -> Iterator[None]:
     The system gives the lock of a process back that ends in whatever way. Where it has none (Windows, some network
     disks), and in a folder that cannot be written, as the first write to it will say, nobody is kept out.
     """
+    made = [one for one in (folder, *folder.parents) if not one.exists()]  # the deepest first
     lock = _locked(folder / LOCK)
     try:
         yield
     finally:
         if lock is not None:
+            with suppress(OSError):
+                if os.listdir(folder) == [LOCK]:  # what was refused leaves nothing behind
+                    (folder / LOCK).unlink()
+                    for one in made:
+                        one.rmdir()
             os.close(lock)
 
 
