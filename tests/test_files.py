@@ -204,6 +204,10 @@ def test_a_folder_in_which_nothing_was_done_is_not_left_behind(tmp_path: Path) -
     with pytest.raises(ZeroDivisionError), alone_in(tmp_path / "runs" / "new"):
         raise ZeroDivisionError
     assert not (tmp_path / "runs").exists()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ZeroDivisionError), alone_in(tmp_path):
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
     with alone_in(tmp_path / "runs" / "new"):
         (tmp_path / "runs" / "new" / "figures.json").touch()
     assert (tmp_path / "runs" / "new" / "figures.json").exists()

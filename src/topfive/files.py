@@ -79,13 +79,14 @@ def alone_in(folder: Path) -> Iterator[None]:
     disks), and in a folder that cannot be written, as the first write to it will say, nobody is kept out.
     """
     made = [one for one in (folder, *folder.parents) if not one.exists()]  # the deepest first
+    before = set(os.listdir(folder)) if folder.is_dir() else set[str]()
     lock = _locked(folder / LOCK)
     try:
         yield
     finally:
         if lock is not None:
             with suppress(OSError):
-                if os.listdir(folder) == [LOCK]:  # what was refused leaves nothing behind
+                if set(os.listdir(folder)) == before | {LOCK} != before:  # what was refused leaves nothing behind
                     (folder / LOCK).unlink()
                     for one in made:
                         one.rmdir()

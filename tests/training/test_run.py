@@ -234,12 +234,16 @@ def test_other_images_are_refused(finished: Path, digits: ImageSet, quick: Calla
         train("pixels_linear", digits, finished, recipe=quick("pixels_linear", epochs=1), resume=True)
 
 
+def kept_in(folder: Path) -> tuple[checkpoint.Progress, dict[str, torch.Tensor]]:
+    found = checkpoint.load(folder)
+    assert found is not None
+    return found
+
+
 def test_other_conditions_are_said_and_the_run_goes_on(
     finished: Path, few_digits: ImageSet, quick: Callable[..., Recipe], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = checkpoint.load(finished)
-    assert found is not None
-    progress, tensors = found
+    progress, tensors = kept_in(finished)
     folder, [here] = tmp_path / "run", progress.conditions
     assert {"numpy", "scipy", "scikit-learn", "pillow", "torch"} < here.keys()
     elsewhere = here | {"threads": "77"}  # the run began here, went on there and comes back
@@ -253,9 +257,7 @@ def test_other_conditions_are_said_and_the_run_goes_on(
 def test_conditions_that_an_older_checkpoint_did_not_note_are_no_change(
     finished: Path, few_digits: ImageSet, quick: Callable[..., Recipe], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = checkpoint.load(finished)
-    assert found is not None
-    progress, tensors = found
+    progress, tensors = kept_in(finished)
     first = {key: version for key, version in progress.conditions[0].items() if key != "pillow"}
     folder = tmp_path / "run"
     write_tensors(folder / checkpoint.FILE_NAME, tensors, asdict(progress) | {"conditions": first})

@@ -70,9 +70,8 @@ def contest(
     folder = Path(out) if out is not None else Path("runs") / images.name
     log.info("%s", images.to_text())
     repeated = Path(plan) if plan else None
-    _plan_of(images, entries or [], minutes, repeated, folder)  # what is refused leaves no folder behind
     with alone_in(folder):
-        kept = _plan_of(images, entries or [], minutes, repeated, folder)  # another process may have been here since
+        kept = _plan_of(images, entries or [], minutes, repeated, folder)
         return _held(images, entries or [], minutes, kept, folder, started, max_mb, max_ms)
 
 

@@ -10,9 +10,7 @@ import tomli_w
 from pydantic import Field, model_validator
 
 from topfive.errors import BadRecipe
-from topfive.recipes.stages import Fit, Geometry, Sgd, Stage, Strict, Svm, Values
-
-AXES = ("pca", "whitening")  # stages that fit what descriptors are turned by before anything else is fitted to them
+from topfive.recipes.stages import TURNS, Fit, Geometry, Sgd, Stage, Strict, Svm, Values
 
 
 class Recipe(Strict):
@@ -39,21 +37,15 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _one_sgd(self) -> "Recipe":
-        # A second one would repeat the draws of the first, begin the history anew and be stretched by --epochs too.
-        if (found := sum(isinstance(stage, Sgd) for stage in self.stage)) > 1:
-            raise ValueError(f"stage: expected at most one of kind sgd, got {found}; put their rates into one schedule")
-        return self
-
-    @model_validator(mode="after")
     def _stages_are_in_order(self) -> "Recipe":
+        # A second sgd stage would repeat the first's draws, begin the history anew and be stretched by --epochs too.
         kinds = [stage.kind for stage in self.stage]
         if isinstance(self.stage[-1], Fit) or sum(not isinstance(stage, Fit) for stage in self.stage) > 1:
             raise ValueError(f"stage: expected one of kind sgd or svm, and that last, got {', '.join(kinds)}")
         fits = [stage for stage in self.stage if isinstance(stage, Fit)]
         for before, after in combinations(fits, 2):
             same = before.channel == after.channel or None in (before.channel, after.channel)
-            if same and after.kind in AXES and before.kind not in AXES:
+            if same and after.kind in TURNS and before.kind not in TURNS:
                 raise ValueError(f"stage: {before.kind} is of what {after.kind} gives; put {after.kind} before it")
         return self
 

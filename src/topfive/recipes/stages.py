@@ -172,6 +172,7 @@ class Fit(Strict):
     iterations: Count = 25  # at most
 
 
+TURNS = ("pca", "whitening")  # kinds that fit what descriptors are turned by, before anything else is fitted to them
 Stage = Annotated[Sgd | Svm | Fit, Field(discriminator="kind")]
 KINDS: dict[str, type[Strict]] = {
     "sgd": Sgd, "svm": Svm,

@@ -28,7 +28,7 @@ from topfive.features.words import Words, nearest
 from topfive.models.coded import Channel, CodedSvm
 from topfive.models.hog_svm import KernelHog
 from topfive.progress import Countdown
-from topfive.recipes.stages import Fit
+from topfive.recipes.stages import TURNS, Fit
 from topfive.training.codes import extract_codes
 from topfive.training.mixture import Mixture, fit_gaussians
 
@@ -72,10 +72,10 @@ def fit_channels(
     if not channels:
         where = stage.channel or fitted_machine(classifier).name
         raise Misused(f"recipe: {stage.kind} fits nothing in {where}; leave that stage out")
-    raw = stage.kind in ("pca", "whitening")
+    raw = stage.kind in TURNS
     for name, channel in channels.items():
         if not raw:
-            check_learned(name, channel, ("pca", "whitening"), before=stage.kind)
+            check_learned(name, channel, TURNS, before=stage.kind)
         sample, bad = sample_descriptors(channel, split, geometry, seed, stage.descriptors, raw, workers)
         broken += bad
         log.info("  %s of %s on %d descriptors of %d numbers", stage.kind, name, *sample.shape)
@@ -112,7 +112,7 @@ def fit_landmarks(
     return broken
 
 
-KINDS = ("pca", "whitening", "kmeans", "dictionary", "gmm")
+KINDS = (*TURNS, "kmeans", "dictionary", "gmm")
 
 
 def fitted_by(channel: Channel, kind: str) -> Tensor | None:
